@@ -1,0 +1,50 @@
+"""The `s3prl-plugins` command: one file per subcommand, imported only when it is called."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from s3prl_plugins.errors import UserError
+
+__all__ = ["main"]
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "list": ("s3prl_plugins.cli.list_names", "names this package adds to s3prl, and the SUPERB tasks"),
+    "doctor": ("s3prl_plugins.cli.doctor", "what is installed, which repairs are in force, what is missing"),
+    "corpus": ("s3prl_plugins.cli.corpus", "make mini-SUPERB; check real or mini corpora"),
+    "upstream": ("s3prl_plugins.cli.upstream", "write a small randomly initialised HuBERT checkpoint"),
+    "finetune": ("s3prl_plugins.cli.finetune", "train one encoder with all SUPERB heads at once"),
+}
+"""Subcommand -> (module with `add_arguments(parser)` and `run(args) -> int`, one line of help)."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; a `UserError` becomes one line on stderr and exit status 2."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(
+        prog="s3prl-plugins",
+        description="Joint SUPERB finetuning, synthetic mini-SUPERB and new upstreams for s3prl.",
+        epilog="s3prl-plugins COMMAND --help shows examples. Errors a user can mend exit with status 2.",
+    )
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    chosen = next((word for word in arguments if not word.startswith("-")), None)
+    for name, (module_name, help_line) in COMMANDS.items():
+        subparser = subparsers.add_parser(
+            name, help=help_line, description=help_line, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        if name == chosen:
+            module = importlib.import_module(module_name)
+            module.add_arguments(subparser)
+            subparser.set_defaults(run=module.run)
+    args = parser.parse_args(arguments)
+    try:
+        return int(args.run(args))
+    except UserError as error:
+        print(f"s3prl-plugins {args.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"s3prl-plugins {args.command}: interrupted", file=sys.stderr)
+        return 130

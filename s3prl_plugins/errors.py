@@ -1,0 +1,36 @@
+"""The errors a user can cause. Each message is one line: the rule, the value found, and the cure."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = ["CheckpointError", "ConfigError", "CorpusError", "UserError", "nearest"]
+
+
+class UserError(ValueError):
+    """Something the user can mend; the command line prints it without a traceback."""
+
+
+class ConfigError(UserError):
+    """A key, value or name in a configuration that cannot be used."""
+
+
+class CorpusError(UserError):
+    """A file, index or label of a corpus that cannot be used."""
+
+
+class CheckpointError(UserError):
+    """A checkpoint that is damaged, incomplete or of another architecture."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The part of an error message that names the alternatives to `name`, the likeliest first.
+
+    >>> nearest("asv2", ["asr", "asv", "ks"])
+    "did you mean 'asv'? Known: asr, asv, ks"
+    """
+    names = sorted(str(item) for item in known)
+    close = difflib.get_close_matches(str(name), names, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{hint}Known: {', '.join(names)}"

@@ -1,0 +1,63 @@
+"""Reading audio: 16 kHz mono through soundfile, every fault named with its cure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import soundfile
+import torch
+from torch import Tensor
+
+from s3prl_plugins.errors import CorpusError
+from s3prl_plugins.problems import Problems
+
+__all__ = ["SAMPLE_RATE", "load", "seconds"]
+
+SAMPLE_RATE = 16000
+"""Samples per second of every SUPERB corpus and upstream."""
+
+_RESAMPLE = "convert it to 16 kHz mono, e.g. with: sox IN -r 16000 -c 1 OUT"
+
+
+def seconds(path: Path, problems: Problems) -> float:
+    """Length from the header; a missing, unreadable, empty, stereo or wrong-rate file goes to `problems` (then 0.0)."""
+    if not path.is_file():
+        problems.add(path, "audio file is missing", "complete the corpus or remove the utterance from its index")
+        return 0.0
+    try:
+        header = soundfile.info(str(path))
+    except soundfile.LibsndfileError as error:
+        problems.add(path, f"audio cannot be read ({error.error_string})", "replace the file")
+        return 0.0
+    if header.frames == 0:
+        problems.add(path, "audio holds no samples", "replace the file or remove it from the index")
+    elif header.samplerate != SAMPLE_RATE:
+        problems.add(path, f"sample rate must be {SAMPLE_RATE} Hz, found {header.samplerate}", _RESAMPLE)
+    elif header.channels != 1:
+        problems.add(path, f"audio must be mono, found {header.channels} channels", _RESAMPLE)
+    else:
+        return float(header.frames) / SAMPLE_RATE
+    return 0.0
+
+
+def load(path: Path, start: int = 0, stop: int | None = None) -> Tensor:
+    """Samples `start` to `stop` of a file, (samples,) float32 in [-1, 1].
+
+    :raises CorpusError: the file is missing, unreadable, empty, not 16 kHz mono, or holds NaN or infinite samples.
+    """
+    try:
+        samples, rate = soundfile.read(str(path), start=start, stop=stop, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
+        if not path.is_file():
+            raise CorpusError(f"{path}: audio file is missing; complete the corpus") from error
+        raise CorpusError(f"{path}: audio cannot be read ({error}); replace the file") from error
+    if rate != SAMPLE_RATE:
+        raise CorpusError(f"{path}: sample rate must be {SAMPLE_RATE} Hz, found {rate}; {_RESAMPLE}")
+    if samples.shape[1] != 1:
+        raise CorpusError(f"{path}: audio must be mono, found {samples.shape[1]} channels; {_RESAMPLE}")
+    wave = torch.from_numpy(samples[:, 0].copy())
+    if wave.numel() == 0:
+        raise CorpusError(f"{path}: audio holds no samples; replace the file or remove it from the index")
+    if not torch.isfinite(wave).all():
+        raise CorpusError(f"{path}: audio holds NaN or infinite samples; replace the file")
+    return wave
