@@ -12,6 +12,7 @@ from s3prl_plugins.errors import UserError
 __all__ = ["main"]
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("s3prl_plugins.cli.demo", "make mini-SUPERB, train nine tasks jointly on it, show the result"),
     "list": ("s3prl_plugins.cli.list_names", "names this package adds to s3prl, and the SUPERB tasks"),
     "doctor": ("s3prl_plugins.cli.doctor", "what is installed, which repairs are in force, what is missing"),
     "corpus": ("s3prl_plugins.cli.corpus", "make mini-SUPERB; check real or mini corpora"),

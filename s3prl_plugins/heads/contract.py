@@ -30,7 +30,8 @@ class Example:
     seconds: float
     """Length of the stretch that is used, from the file's header."""
     label: Any
-    """What the head learns: words, phones, a class name, a tuple of slot values, speaker segments."""
+    """What the head learns: words, phones, a class name, a tuple of slot values, speaker segments; None where only an
+    answer is asked for."""
     speaker: str = ""
     """Corpus-wide speaker id such as `LibriSpeech/84`; empty where the corpus tells none."""
     start: int = 0

@@ -47,6 +47,9 @@ class TaskCard:
     calibrated: bool = False
     """Whether scoring needs settings that are chosen on the dev split (SD: threshold and median window)."""
 
+    open_set: bool = False
+    """Whether dev and test hold classes that training lacks (ASV's speakers), so that the training loss has no value there."""
+
     @property
     def splits(self) -> tuple[str, ...]:
         return (self.train, self.dev, self.test, *self.extra_splits)
@@ -114,7 +117,7 @@ CARDS: dict[str, TaskCard] = {
         ),
         TaskCard(
             "asv", "Automatic speaker verification", "speaker", "voxceleb1", "verification",
-            (Metric("eer", False, "asv_eer"),), "train", "dev", "test", (), _ACCURACY_FILES,
+            (Metric("eer", False, "asv_eer"),), "train", "dev", "test", (), _ACCURACY_FILES, open_set=True,
         ),
         TaskCard(
             "sid", "Speaker identification", "speaker", "voxceleb1", "classification", _accuracy("sid_acc"),

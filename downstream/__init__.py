@@ -1,0 +1,1 @@
+"""Downstream tasks this package adds to s3prl."""

@@ -1,0 +1,1 @@
+"""Joint finetuning of one encoder with all SUPERB heads."""

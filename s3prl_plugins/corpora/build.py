@@ -1,0 +1,124 @@
+"""Make mini-SUPERB: all ten corpora in one folder, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from s3prl_plugins.corpora import manifest
+from s3prl_plugins.corpora.espeak import require_espeak
+from s3prl_plugins.corpora.layouts import (
+    fluent_speech_commands,
+    iemocap,
+    librimix,
+    librispeech,
+    quesst14,
+    snips,
+    speech_commands,
+    voxceleb1,
+)
+from s3prl_plugins.corpora.layouts.plan import Plan
+from s3prl_plugins.corpora.sizes import SIZES, Size
+from s3prl_plugins.corpora.studio import record
+from s3prl_plugins.errors import CorpusError, nearest
+
+__all__ = ["LAYOUTS", "make"]
+
+LAYOUTS: tuple[Callable[[Size, int], Plan], ...] = (
+    librispeech.plan,
+    speech_commands.plan,
+    voxceleb1.plan,
+    librimix.plan,
+    fluent_speech_commands.plan,
+    snips.plan,
+    iemocap.plan,
+    quesst14.plan,
+)
+"""Eight folders hold the ten tasks' corpora: ASR and PR share LibriSpeech, SID and ASV share VoxCeleb1."""
+
+
+def make(
+    directory: Path | str, size: str = "mini", seed: int = 0, jobs: int | None = None
+) -> tuple[dict[str, Any], bool]:
+    """Make mini-SUPERB in `directory`, unless it is there already.
+
+    :param size: "mini" (about an hour of audio), "small" (about ten), "tiny" (a few files of everything, for tests).
+    :param jobs: worker processes; None is one for each core. The bytes do not depend on it.
+    :return: the manifest, and whether the corpus was made now (False: it was kept).
+    :raises CorpusError: unknown size, a folder with other content, no espeak-ng, no fork.
+    """
+    if size not in SIZES:
+        raise CorpusError(f"unknown size {size!r}; {nearest(size, SIZES)}")
+    if seed < 0:
+        raise CorpusError(f"seed must be 0 or more, found {seed}; choose another")
+    if jobs is not None and jobs < 1:
+        raise CorpusError(f"jobs must be 1 or more, found {jobs}; leave it out for one a core")
+    final = Path(directory).expanduser().absolute()
+    kept = _kept(final, size, seed)
+    if kept is not None:
+        return kept, False
+    require_espeak()
+    final.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(final)
+    partial = Path(tempfile.mkdtemp(prefix=f".{final.name}.{os.getpid()}.", dir=final.parent))
+    try:
+        root = partial / "corpus"
+        root.mkdir()
+        content = _fill(root, final, size, seed, jobs or os.cpu_count() or 1)
+        root.rename(final)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return content, True
+
+
+def _fill(root: Path, final: Path, size: str, seed: int, jobs: int) -> dict[str, Any]:
+    plans = [layout(SIZES[size], seed) for layout in LAYOUTS]
+    recordings = [recording for plan in plans for recording in plan.recordings]
+    takes = {
+        take.path: take
+        for take in tqdm(record(recordings, root, jobs), total=len(recordings), desc=f"mini-SUPERB {size}", unit="file")
+    }
+    for plan in plans:
+        plan.index(root, final, takes)
+    return manifest.write(root, final, size, seed, plans, takes)
+
+
+def _kept(final: Path, size: str, seed: int) -> dict[str, Any] | None:
+    """The manifest of the same corpus, None where nothing is; anything else there is refused."""
+    if not final.exists() or (final.is_dir() and not any(final.iterdir())):
+        return None
+    found = manifest.read(final) if final.is_dir() else None
+    if found is None or found.get("name") != "mini-SUPERB":
+        raise CorpusError(f"{final}: must be a new or empty folder, found other files; choose another folder")
+    wanted = {"size": size, "seed": seed, "version": manifest.VERSION}
+    if any(found.get(key) != value for key, value in wanted.items()):
+        there = ", ".join(f"{key} {found.get(key)}" for key in wanted)
+        asked = ", ".join(f"{key} {value}" for key, value in wanted.items())
+        raise CorpusError(
+            f"{final}: holds mini-SUPERB of {there}, asked for {asked}; remove it or choose another folder"
+        )
+    return found
+
+
+def _sweep(final: Path) -> None:
+    """Remove what a killed run left beside the folder; a run that is still going is left alone."""
+    for left in final.parent.glob(f".{final.name}.*.*"):
+        owner = left.name.removeprefix(f".{final.name}.").split(".")[0]
+        if owner.isdigit() and not _running(int(owner)):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,141 @@
+"""Kaldi data folders for diarization, as LibriMix's prepare_diarization.py writes them and s3prl reads them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from s3prl_plugins.errors import ConfigError
+from s3prl_plugins.heads.audio import SAMPLE_RATE, load
+from s3prl_plugins.heads.contract import Example
+from s3prl_plugins.heads.corpora.index import has_folder, measured, read_fields
+from s3prl_plugins.heads.task import TaskConfig
+from s3prl_plugins.problems import Problems
+
+__all__ = ["SdReader", "Segment"]
+
+FRAME_SHIFT = 320
+"""Samples of one of `chunk_frames` where the head follows the upstream's rate (20 ms, HuBERT's)."""
+
+Segment = tuple[str, float, float]
+"""Speaker, start and end in seconds from the beginning of the stretch."""
+
+
+class SdReader:
+    """Who speaks when: `wav.scp`, `segments`, `utt2spk`, `reco2dur` in one folder for each split.
+
+    A label is the tuple of segments that touch the stretch, clipped to it. Training hears a recording in chunks;
+    dev and test hear it whole, so that speakers are permuted once for each recording (s3prl chunks there too, which
+    makes no difference on Libri2Mix, whose recordings are shorter than a chunk). s3prl loses a segment that covers
+    a whole chunk; here it counts. Recordings hold several speakers, so that `Example.speaker` is empty.
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """Where the three data folders lie."""
+
+        train_dir: Path = Path("LibriMix/train")
+        """Data folder of the training recordings."""
+        dev_dir: Path = Path("LibriMix/dev")
+        """Data folder of the dev recordings."""
+        test_dir: Path = Path("LibriMix/test")
+        """Data folder of the test recordings."""
+        chunk_frames: int = 2000
+        """Longest stretch used in training, in frames of the head's `frame_shift` (of 20 ms where that is null)."""
+
+        def __post_init__(self) -> None:
+            if self.chunk_frames < 1:
+                raise ConfigError(f"chunk_frames must be at least 1, found {self.chunk_frames}")
+
+    def __init__(self, config: TaskConfig, root: Path) -> None:
+        self.card = config.card
+        self.root = root
+        self.folders = {part: root / getattr(config.corpus, f"{part}_dir") for part in ("train", "dev", "test")}
+        self.frame_shift: int = config.head.frame_shift or FRAME_SHIFT
+        self.chunk_frames: int = config.corpus.chunk_frames
+        self.num_speakers: int = config.head.num_speakers
+
+    def files(self) -> Sequence[Path]:
+        names = ("wav.scp", "segments", "utt2spk", "reco2dur")
+        return [folder / name for folder in self.folders.values() for name in names]
+
+    def labels(self, problems: Problems) -> None:
+        """None: a head needs no more than its `num_speakers`."""
+
+    def examples(self, split: str, problems: Problems) -> list[Example]:
+        folder = self.folders[self.card.split(split)]
+        if not has_folder(folder, problems):
+            return []
+        drafts = [Example(name, path, 0.0, ()) for name, path in self._recordings(folder, problems)]
+        whole = measured(drafts, split, problems)
+        durations = self._durations(folder, problems)
+        segments = self._segments(folder, problems)
+        found = []
+        for example in whole:
+            turns = segments.get(example.name, [])
+            if len({speaker for speaker, _, _ in turns}) > self.num_speakers:
+                problems.add(f"{folder}: {example.name}", "more speakers than the head's num_speakers", "raise it")
+                continue
+            length = min(example.seconds, durations.get(example.name, example.seconds))
+            frames = int(length * SAMPLE_RATE / self.frame_shift)
+            found += self._stretches(example, frames, self.chunk_frames if split == "train" else frames, turns)
+        return found
+
+    def waveform(self, example: Example, generator: torch.Generator | None) -> Tensor:
+        return load(example.path, example.start, example.stop)
+
+    def _stretches(self, whole: Example, frames: int, chunk: int, turns: Sequence[Segment]) -> list[Example]:
+        """A recording of `frames` frames in pieces of at most `chunk`; a part of a frame at its end is left out."""
+        pieces = []
+        for first in range(0, frames, max(chunk, 1)):
+            start, stop = first * self.frame_shift, min(first + chunk, frames) * self.frame_shift
+            name = whole.name if chunk >= frames else f"{whole.name}#{first // chunk}"
+            label = _clipped(turns, start / SAMPLE_RATE, stop / SAMPLE_RATE)
+            pieces.append(Example(name, whole.path, (stop - start) / SAMPLE_RATE, label, start=start, stop=stop))
+        return pieces
+
+    def _recordings(self, folder: Path, problems: Problems) -> list[tuple[str, Path]]:
+        found = []
+        for name, source in sorted(read_fields(folder / "wav.scp", 2, problems)):
+            if source.endswith("|") or source == "-":
+                rule = f"recording {name!r} must be an audio file, found the command {source!r}"
+                problems.add(folder / "wav.scp", rule, "run the command once and name the file it makes")
+            else:
+                found.append((name, self.root / source))
+        return found
+
+    def _durations(self, folder: Path, problems: Problems) -> dict[str, float]:
+        path = folder / "reco2dur"
+        rows = read_fields(path, 2, problems)
+        return {name: _number(text, path, problems) for name, text in rows}
+
+    def _segments(self, folder: Path, problems: Problems) -> dict[str, list[Segment]]:
+        path = folder / "segments"
+        speakers = {row[0]: row[1] for row in read_fields(folder / "utt2spk", 2, problems)}
+        found: dict[str, list[Segment]] = defaultdict(list)
+        for utterance, recording, start, end in read_fields(path, 4, problems):
+            if utterance in speakers:
+                times = (_number(start, path, problems), _number(end, path, problems))
+                found[recording].append((speakers[utterance], *times))
+            else:
+                problems.add(folder / "utt2spk", f"segment {utterance!r} has no speaker", "add it to utt2spk")
+        return found
+
+
+def _clipped(turns: Sequence[Segment], start: float, stop: float) -> tuple[Segment, ...]:
+    inside = [(speaker, max(begin, start), min(end, stop)) for speaker, begin, end in turns]
+    kept = [(speaker, round(begin - start, 6), round(end - start, 6)) for speaker, begin, end in inside if begin < end]
+    return tuple(sorted(kept, key=lambda turn: turn[1:]))
+
+
+def _number(text: str, path: Path, problems: Problems) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        problems.add(path, f"a time must be a number of seconds, found {text!r}", "mend the file")
+        return 0.0

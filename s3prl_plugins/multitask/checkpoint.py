@@ -1,0 +1,157 @@
+"""Checkpoints that are whole or not there at all, and that load without executing code.
+
+`states-<step>.ckpt` is small, since stock s3prl opens the newest one before any runner exists: `Args`, `Config`,
+`Step`, and the checksums of the files in `checkpoints/<step>/` that hold the tensors. It is renamed into place last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import pickle
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from s3prl_plugins.errors import CheckpointError
+
+__all__ = ["Checkpoint", "find", "load_tensors", "newest_whole", "read", "save"]
+
+_NAME = re.compile(r"states-(\d+)\.ckpt")
+_TENSORS = "checkpoints"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What `states-<step>.ckpt` says."""
+
+    path: Path
+    step: int
+    args: dict[str, Any]
+    config: dict[str, Any]
+    checksums: dict[str, str]
+    """File in `checkpoints/<step>/` -> SHA-256."""
+
+    @property
+    def folder(self) -> Path:
+        return self.path.parent / _TENSORS / str(self.step)
+
+    def damage(self) -> str:
+        """What is wrong with the tensor files, or an empty string."""
+        for name, checksum in self.checksums.items():
+            path = self.folder / name
+            if not path.is_file():
+                return f"{path} is missing"
+            if _sha256(path) != checksum:
+                return f"{path} does not match its checksum"
+        return ""
+
+
+def save(
+    folder: Path, step: int, args: Mapping[str, Any], config: Mapping[str, Any], tensors: Mapping[str, Any], keep: int
+) -> Path:
+    """Write a checkpoint and drop all but the newest `keep`; returns the path of its `states-<step>.ckpt`.
+
+    :param tensors: file stem -> what it holds: tensors, numbers, strings and containers of them only.
+    """
+    place = folder / _TENSORS / str(step)
+    part = place.with_name(f"{step}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    checksums = {}
+    for name, content in tensors.items():
+        _write(part / f"{name}.pt", content)
+        checksums[f"{name}.pt"] = _sha256(part / f"{name}.pt")
+    shutil.rmtree(place, ignore_errors=True)
+    part.rename(place)
+    path = folder / f"states-{step}.ckpt"
+    state = {"Args": argparse.Namespace(**args), "Config": dict(config), "Step": step, "Checksums": checksums}
+    _write(path.with_suffix(".part"), state)
+    path.with_suffix(".part").replace(path)
+    for old in find(folder)[:-keep]:
+        old.unlink()
+    _sweep(folder)
+    return path
+
+
+def find(folder: Path) -> list[Path]:
+    """The `states-<step>.ckpt` of a folder, oldest first."""
+    found = {int(match[1]): path for path in folder.glob("states-*.ckpt") if (match := _NAME.fullmatch(path.name))}
+    return [found[step] for step in sorted(found)]
+
+
+def read(path: Path) -> Checkpoint:
+    """Read one `states-<step>.ckpt`.
+
+    :raises CheckpointError: it cannot be read, or is not one of ours.
+    """
+    state = _load(path)
+    try:
+        return Checkpoint(path, state["Step"], vars(state["Args"]), state["Config"], state["Checksums"])
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{path} was not written by a joint run; pass the folder or states-*.ckpt of one"
+        ) from error
+
+
+def newest_whole(place: Path) -> tuple[Checkpoint, list[str]]:
+    """The newest undamaged checkpoint of a folder (or at or before a given states file), and what was passed over.
+
+    :raises CheckpointError: there is none.
+    """
+    folder = place if place.is_dir() else place.parent
+    candidates = find(folder)
+    if place.is_file():
+        candidates = candidates[: candidates.index(place) + 1] if place in candidates else [place]
+    passed: list[str] = []
+    for path in reversed(candidates):
+        try:
+            checkpoint = read(path)
+            damage = checkpoint.damage()
+        except CheckpointError as error:
+            damage = str(error)
+        if not damage:
+            return checkpoint, passed
+        passed.append(f"{path.name} is damaged ({damage})")
+    detail = "; ".join(passed) or "it holds no states-*.ckpt"
+    raise CheckpointError(f"{place} has no checkpoint to continue from: {detail}; start a new run")
+
+
+def load_tensors(checkpoint: Checkpoint, name: str) -> Any:
+    """The content of one tensor file, on the CPU."""
+    return _load(checkpoint.folder / f"{name}.pt")
+
+
+def _load(path: Path) -> Any:
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(f"checkpoint {path} cannot be read ({reason}); use another one") from error
+
+
+def _write(path: Path, content: Any) -> None:
+    with path.open("wb") as file:
+        torch.save(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sweep(folder: Path) -> None:
+    """Remove tensor folders that no states file names."""
+    steps = {path.stem.removeprefix("states-") for path in find(folder)}
+    for place in (folder / _TENSORS).iterdir():
+        if place.name not in steps:
+            shutil.rmtree(place, ignore_errors=True)

@@ -1,0 +1,218 @@
+"""A joint run as a whole: built from s3prl's arguments and a configuration, trained, resumed, evaluated."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from s3prl_plugins.config import plain
+from s3prl_plugins.errors import CheckpointError, ConfigError
+from s3prl_plugins.heads.contract import Example, Scores
+from s3prl_plugins.multitask import checkpoint as checkpoints
+from s3prl_plugins.multitask.balancers import build_balancer
+from s3prl_plugins.multitask.config import run_config
+from s3prl_plugins.multitask.evaluation import Evaluator, parse_splits, update_results
+from s3prl_plugins.multitask.joint import JointModel
+from s3prl_plugins.multitask.logs import RunLogger, task_metric
+from s3prl_plugins.multitask.optim import Optimizers
+from s3prl_plugins.multitask.streams import Batch, TaskStream
+from s3prl_plugins.multitask.tasks import read_tasks, without_leaks
+from s3prl_plugins.multitask.trainer import Trainer
+from s3prl_plugins.multitask.trunk import Trunk
+from s3prl_plugins.multitask.upstream import build_upstream, choose_device
+from s3prl_plugins.seeding import seeded
+
+__all__ = ["Experiment"]
+
+
+class Experiment:
+    """One joint run in its folder.
+
+    :param args: s3prl's `run_downstream` arguments. With `past_exp` the run goes on from (or is evaluated at) its
+        newest whole checkpoint, and the folder of that checkpoint is the experiment folder even if it was moved.
+    :param config: a mapping as in `configs/multitask/*.yaml`.
+    :raises UserError: whatever is wrong with arguments, configuration, corpora or checkpoints; nothing is written then.
+    """
+
+    def __init__(self, args: argparse.Namespace, config: Mapping[str, Any]) -> None:
+        self.args, self.config = args, run_config(config)
+        self.checkpoint, self.passed_over = self._find_checkpoint()
+        self.folder = self.checkpoint.path.parent if args.past_exp and self.checkpoint else Path(args.expdir)
+        self.device = choose_device(args.device)
+        self.tasks = read_tasks(self.config.task_configs, self.config.corpus_root)
+        self.model = self._build_model()
+        self.evaluator = Evaluator(self.model, self.tasks, self.config.runner.num_workers)
+
+    def _find_checkpoint(self) -> tuple[checkpoints.Checkpoint | None, list[str]]:
+        place = self.args.past_exp or self.args.init_ckpt
+        if not place:
+            return None, []
+        found, passed = checkpoints.newest_whole(Path(place))
+        for message in passed:
+            tqdm.write(f"[multitask] {message}; going back to step {found.step}")
+        return found, passed
+
+    def _build_model(self) -> JointModel:
+        args, config = self.args, self.config
+        saved = checkpoints.load_tensors(self.checkpoint, "model") if self.checkpoint else None
+        labels = {name: data.labels() for name, data in self.tasks.items()}
+        if saved is not None:
+            labels = {name: saved["labels"].get(name, labels[name]) for name in labels}
+        with seeded(args.seed, "upstream"):
+            upstream = build_upstream(args)
+        selection, layer = args.upstream_feature_selection, args.upstream_layer_selection
+        trunk = Trunk(upstream, config.encoder.padding, selection, layer, config.encoder.conv_grad_mult)
+        model = JointModel(
+            trunk.to(self.device), config.task_configs, labels, args.seed, args.upstream_trainable,
+            config.featurizer == "shared", args.upstream_feature_normalize, config.specaug,
+        ).to(self.device)  # fmt: skip
+        if saved is not None:
+            _load(model, saved)
+        return model
+
+    def train(self) -> None:
+        """Train to the end, from the start or from the checkpoint of `past_exp`."""
+        streams = self._streams()
+        optimizers = Optimizers(
+            self.model.parts(), self.config.optimizer, self.config.runner.warmup_steps, self.config.runner.total_steps
+        )
+        balancer = build_balancer(self.config.balancer, self.config.tasks)
+        done = 0
+        if self.args.past_exp and self.checkpoint:
+            done = self.checkpoint.step
+            state = checkpoints.load_tensors(self.checkpoint, "training")
+            optimizers.load_state_dict(state["optimizers"])
+            balancer.load_state_dict(state["balancer"])
+            for name, stream in streams.items():
+                stream.load_state_dict(state["streams"][name])
+        elif checkpoints.find(self.folder):
+            raise ConfigError(
+                f"{self.folder} already holds a run; continue it with -a, or choose another folder with -p"
+            )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        logger = RunLogger(self.folder, done)
+
+        def save(step: int) -> None:
+            training = {
+                "optimizers": optimizers.state_dict(),
+                "balancer": balancer.state_dict(),
+                "streams": {name: stream.state_dict() for name, stream in streams.items()},
+            }
+            tensors = {"model": self._model_state(), "training": training}
+            config, keep = plain(self.config), self.config.runner.max_keep
+            checkpoints.save(self.folder, step, self._saved_args(), config, tensors, keep)
+
+        def evaluate(step: int) -> None:
+            self.evaluator.forget()
+            for split in self.config.runner.eval_splits:
+                for task, name in self.splits(split):
+                    scores = self.evaluator.evaluate(task, name)
+                    logger.log(step, {task_metric(name, task, metric): value for metric, value in scores.items()})
+
+        trainer = Trainer(
+            self.model, streams, optimizers, balancer, self.config.runner, self.args.seed, logger, save, evaluate
+        )
+        try:
+            if self.config.runner.eval_at_start and not done:
+                evaluate(0)
+            trainer.run(done + 1)
+            if self.config.runner.eval_step and done < self.config.runner.total_steps:
+                evaluate(self.config.runner.total_steps)
+        finally:
+            logger.close()
+
+    def splits(self, text: str) -> list[tuple[str, str]]:
+        """The (task, split) pairs that s3prl's `-t` names."""
+        return parse_splits(text, self.config.tasks)
+
+    def evaluate(self, splits: str) -> dict[tuple[str, str], Scores]:
+        """Score the model and write prediction files and `results.json`.
+
+        :param splits: s3prl's `-t`: `test`, or `asr:test-clean,ks:dev`.
+        """
+        results = {}
+        for task, split in self.splits(splits):
+            results[task, split] = self.evaluator.evaluate(task, split, self.folder)
+        step = self.checkpoint.step if self.checkpoint else self.config.runner.total_steps
+        update_results(self.folder, step, results, self._about())
+        return results
+
+    def infer(self, path: Path) -> dict[str, Any]:
+        """Every task's answer for one audio file."""
+        answers = {}
+        self.model.eval()
+        for task, data in self.tasks.items():
+            example = Example(path.stem, path, 0.0, None)
+            batch = Batch([example], [data.reader.waveform(example, None)])
+            answers[task] = self.model.answer(task, batch, with_loss=False)[0][0].output
+        return answers
+
+    def _streams(self) -> dict[str, TaskStream]:
+        training = {name: data.examples(data.config.card.train) for name, data in self.tasks.items()}
+        if self.config.exclude_other_tests:
+            kept = without_leaks(self.tasks)
+            for name, examples in kept.items():
+                if len(examples) < len(training[name]):
+                    dropped = len(training[name]) - len(examples)
+                    tqdm.write(
+                        f"[multitask] {name}: {dropped} training utterances that other tasks evaluate on are left out"
+                    )
+            training = kept
+        return {
+            name: TaskStream(
+                data.reader, training[name], data.config.train_batch, self.args.seed, data.config.balanced,
+                self.config.runner.num_workers,
+            )
+            for name, data in self.tasks.items()
+        }  # fmt: skip
+
+    def _model_state(self) -> dict[str, Any]:
+        state: dict[str, Any] = {
+            "featurizers": self.model.featurizers.state_dict(),
+            "heads": self.model.heads.state_dict(),
+            "labels": plain(self.model.labels),
+        }
+        if self.args.upstream_trainable:
+            state["upstream"] = self.model.trunk.upstream.state_dict()
+        return state
+
+    def _saved_args(self) -> dict[str, Any]:
+        return {**vars(self.args), "expdir": str(self.folder), "past_exp": None, "init_ckpt": None}
+
+    def _about(self) -> dict[str, Any]:
+        return {
+            "upstream": self.args.upstream,
+            "upstream_ckpt": Path(self.args.upstream_ckpt).name if self.args.upstream_ckpt else None,
+            "finetuned": bool(self.args.upstream_trainable),
+            "seed": self.args.seed,
+            "tasks": list(self.config.tasks),
+            "padding": self.config.encoder.padding,
+            "size": self.config.size,
+            "versions": {name: version(name) for name in ("torch", "numpy", "s3prl")}
+            | {"python": platform.python_version()},
+            "device": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu",
+        }
+
+
+def _load(model: JointModel, saved: Mapping[str, Any]) -> None:
+    """Load what a checkpoint holds.
+
+    :raises CheckpointError: it is of another architecture.
+    """
+    try:
+        if "upstream" in saved:
+            model.trunk.upstream.load_state_dict(saved["upstream"])
+        model.featurizers.load_state_dict(saved["featurizers"])
+        model.heads.load_state_dict(saved["heads"])
+    except RuntimeError as error:
+        detail = " ".join(str(error).split())[:200]
+        raise CheckpointError(
+            f"the checkpoint does not fit this model ({detail}); use the configuration and upstream it was made with"
+        ) from error

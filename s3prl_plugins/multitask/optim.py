@@ -1,0 +1,94 @@
+"""Three optimizers - encoder, layer weights, heads - on one schedule, and clipping by part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from s3prl_plugins.errors import ConfigError
+from s3prl_plugins.multitask.config import ClipConfig, OptimizerConfig, OptimizersConfig
+
+__all__ = ["Optimizers", "clip_gradients", "linear_schedule"]
+
+
+def linear_schedule(step: int, warmup: int, total: int) -> float:
+    """Factor of the learning rate after `step` steps: 0 -> 1 during warm-up, then linearly to 0 at `total`.
+
+    As s3prl's `linear_schedule_with_warmup`, except that without warm-up a step is never spent at rate 0.
+    """
+    if step < warmup:
+        return step / warmup
+    return max(0.0, (total - step) / max(1, total - warmup))
+
+
+class Optimizers:
+    """Steps, zeroes, saves and restores the optimizers of all parts together."""
+
+    def __init__(
+        self, parts: Mapping[str, list[nn.Parameter]], config: OptimizersConfig, warmup: int, total: int
+    ) -> None:
+        heads = [p for name, parameters in parts.items() if name.startswith("head/") for p in parameters]
+        groups = {
+            "upstream": (parts["upstream"], config.upstream),
+            "featurizer": (parts["featurizer"], config.featurizer or config.upstream),
+            "heads": (heads, config.heads),
+        }
+        self._optimizers = {
+            name: _optimizer(name, parameters, options) for name, (parameters, options) in groups.items() if parameters
+        }
+        self._warmup, self._total = warmup, total
+
+    def rates(self, step: int) -> dict[str, float]:
+        """Learning rate of each part in step number `step` (from 1)."""
+        factor = linear_schedule(step - 1, self._warmup, self._total)
+        return {name: float(optimizer.defaults["lr"]) * factor for name, optimizer in self._optimizers.items()}
+
+    def step(self, step: int) -> None:
+        """Update the parameters of all parts in step number `step` (from 1)."""
+        for name, rate in self.rates(step).items():
+            for group in self._optimizers[name].param_groups:
+                group["lr"] = rate
+            self._optimizers[name].step()
+
+    def zero_grad(self) -> None:
+        for optimizer in self._optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: optimizer.state_dict() for name, optimizer in self._optimizers.items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        for name, optimizer in self._optimizers.items():
+            optimizer.load_state_dict(state[name])
+
+
+def clip_gradients(parts: Mapping[str, list[nn.Parameter]], config: ClipConfig) -> dict[str, float]:
+    """Clip encoder with layer weights, and each head by itself; returns the norms of the parts before clipping.
+
+    A norm that is not finite is returned as it is and nothing of that part is scaled.
+    """
+    norms = {}
+    shared = parts["upstream"] + parts["featurizer"]
+    groups = {"upstream": (shared, config.upstream)}
+    groups |= {name: (own, config.heads) for name, own in parts.items() if name.startswith("head/")}
+    for name, (parameters, limit) in groups.items():
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        norm = nn.utils.get_total_norm(gradients)
+        if limit is not None and torch.isfinite(norm):
+            nn.utils.clip_grads_with_norm_(parameters, limit, norm)
+        norms[name] = float(norm)
+    return norms
+
+
+def _optimizer(part: str, parameters: list[nn.Parameter], config: OptimizerConfig) -> torch.optim.Optimizer:
+    kind: Any = getattr(torch.optim, config.name, None)
+    if not isinstance(kind, type) or not issubclass(kind, torch.optim.Optimizer):
+        raise ConfigError(f"config.optimizer.{part}.name is {config.name!r}; it must name a torch.optim class")
+    try:
+        arguments: dict[str, Any] = {"lr": config.lr, **config.options}
+        return kind(parameters, **arguments)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"config.optimizer.{part}.options do not fit {config.name}: {error}") from error

@@ -1,0 +1,96 @@
+"""Our runner behind s3prl's own command: `python -m s3prl.run_downstream -d multitask`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from s3prl_plugins.config import merge
+from s3prl_plugins.errors import ConfigError, UserError
+from s3prl_plugins.heads.contract import Scores
+from s3prl_plugins.multitask.experiment import Experiment
+from s3prl_plugins.report.table import results_table
+
+__all__ = ["MultitaskRunner", "stock_args"]
+
+_RECORDS = ("args_*.yaml", "config_*.yaml")
+"""Files stock s3prl writes into the experiment folder before it builds a runner."""
+
+
+def stock_args(**given: Any) -> argparse.Namespace:
+    """The arguments of `s3prl.run_downstream` with its defaults; keeps our runs readable by the stock command."""
+    defaults: dict[str, Any] = {
+        "mode": "train", "evaluate_split": "test", "override": None, "backend": "nccl", "local_rank": None,
+        "past_exp": None, "init_ckpt": None, "config": None, "downstream": "multitask", "downstream_variant": None,
+        "hub": "torch", "upstream": None, "upstream_ckpt": None, "upstream_model_config": None,
+        "upstream_refresh": False, "upstream_trainable": False, "upstream_feature_selection": "hidden_states",
+        "upstream_layer_selection": None, "upstream_feature_normalize": False, "upstream_model_name": "model.pt",
+        "upstream_revision": None, "expname": None, "expdir": None, "auto_resume": False, "push_to_hf_hub": False,
+        "hf_hub_org": None, "seed": 1337, "device": "cuda", "cache_dir": None, "verbose": False, "disable_cudnn": False,
+    }  # fmt: skip
+    return argparse.Namespace(**{**defaults, **given})
+
+
+class MultitaskRunner:
+    """Takes the place of `s3prl.downstream.runner.Runner` for `-d multitask`; same constructor and three modes."""
+
+    def __init__(self, args: argparse.Namespace, config: Mapping[str, Any]) -> None:
+        self.args = args
+        with _one_line_errors(args):
+            if args.downstream_variant is not None:
+                config = merge(config, {"superb": {"er": {"corpus": {"fold": args.downstream_variant}}}})
+            self.experiment = Experiment(args, config)
+            _adopt_records(Path(args.expdir), self.experiment.folder)
+
+    def train(self) -> None:
+        """`-m train`."""
+        with _one_line_errors(self.args):
+            self.experiment.train()
+
+    def evaluate(self) -> dict[tuple[str, str], Scores]:
+        """`-m evaluate -t SPLITS`: scores, prediction files, results.json, and the table on the terminal."""
+        with _one_line_errors(self.args):
+            results = self.experiment.evaluate(self.args.evaluate_split)
+            print(results_table(results))
+        return results
+
+    def inference(self) -> None:
+        """`-m inference -t FILE`: every task's answer for one audio file."""
+        with _one_line_errors(self.args):
+            path = Path(self.args.evaluate_split)
+            if not path.is_file():
+                raise ConfigError(f"-t {str(path)!r} is not a file; -m inference takes an audio file there")
+            for task, answer in self.experiment.infer(path).items():
+                print(f"{task}: {answer}")
+
+
+@contextlib.contextmanager
+def _one_line_errors(args: argparse.Namespace) -> Iterator[None]:
+    """Turn a `UserError` into one line and exit status 2, and leave no folder that holds stock s3prl's records only."""
+    try:
+        yield
+    except UserError as error:
+        folder = Path(args.expdir)
+        if folder.is_dir() and set(folder.iterdir()) == set(_records(folder)):
+            shutil.rmtree(folder)
+        print(f"[multitask] {error}", file=sys.stderr)
+        raise SystemExit(2) from error
+
+
+def _records(folder: Path) -> list[Path]:
+    return [path for pattern in _RECORDS for path in folder.glob(pattern)]
+
+
+def _adopt_records(written_to: Path, folder: Path) -> None:
+    """Stock s3prl writes its records to the folder a run had before it was moved; take them along."""
+    if not written_to.is_dir() or written_to.resolve() == folder.resolve():
+        return
+    if set(written_to.iterdir()) == set(_records(written_to)):
+        for path in _records(written_to):
+            shutil.move(path, folder / path.name)
+        written_to.rmdir()

@@ -1,0 +1,167 @@
+"""One task's endless supply of training batches, and its batches for evaluation."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from s3prl_plugins.errors import CheckpointError
+from s3prl_plugins.heads.contract import Example, Reader
+from s3prl_plugins.heads.task import BatchConfig
+from s3prl_plugins.multitask.sampling import balanced_order, batches_in_order, training_batches
+from s3prl_plugins.seeding import generator
+
+__all__ = ["Batch", "TaskStream", "evaluation_batches"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Utterances of one task."""
+
+    examples: list[Example]
+    waves: list[Tensor]
+    """Per utterance (samples,) float32 at 16 kHz."""
+    epoch: int = 0
+    index: int = 0
+    """Number of the batch in its epoch."""
+
+    @property
+    def labels(self) -> list[Any]:
+        return [example.label for example in self.examples]
+
+    @property
+    def seconds(self) -> float:
+        return sum(wave.numel() for wave in self.waves) / 16000
+
+
+@dataclass(frozen=True)
+class _Ticket:
+    """What a worker needs to make one batch."""
+
+    indices: tuple[int, ...]
+    epoch: int
+    index: int
+
+
+class _Batches(Dataset[Batch]):
+    """Maps a ticket to its batch; a training epoch number makes crops random, None does not."""
+
+    def __init__(self, reader: Reader, examples: Sequence[Example], seed: int | None) -> None:
+        self.reader, self.examples, self.seed = reader, examples, seed
+
+    def __getitem__(self, ticket: _Ticket) -> Batch:
+        chosen = [self.examples[index] for index in ticket.indices]
+        waves = []
+        for place, example in enumerate(chosen):
+            draw = None
+            if self.seed is not None:
+                names = (self.reader.card.name, "wave", ticket.epoch, ticket.index, place, example.name)
+                draw = generator(self.seed, *names)
+            waves.append(self.reader.waveform(example, draw))
+        return Batch(chosen, waves, ticket.epoch, ticket.index)
+
+
+class TaskStream:
+    """Batches of one task, epoch after epoch, independent of every other task.
+
+    Order and crops of an epoch depend only on (seed, task, epoch), so the position is the whole state.
+
+    :param balanced: every class equally likely (needs hashable labels).
+    :param workers: processes that read ahead; 0 reads in this one.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        examples: Sequence[Example],
+        batch: BatchConfig,
+        seed: int,
+        balanced: bool = False,
+        workers: int = 0,
+    ) -> None:
+        self._reader, self._examples, self._batch = reader, list(examples), batch
+        self._seed, self._balanced, self._workers = seed, balanced, workers
+        self._task = reader.card.name
+        self._seconds = [example.seconds for example in examples]
+        self._next = (0, 0)
+        self._batches: Iterator[Batch] | None = None
+
+    @property
+    def epoch(self) -> int:
+        """Epochs finished."""
+        return self._next[0]
+
+    def plan(self, epoch: int) -> list[list[int]]:
+        """The batches of one epoch as indices into the examples."""
+        draw = generator(self._seed, self._task, "order", epoch)
+        if self._balanced:
+            order = balanced_order([example.label for example in self._examples], draw)
+        else:
+            order = torch.randperm(len(self._examples), generator=draw).tolist()
+        return training_batches(self._seconds, order, self._batch.size, self._batch.seconds, draw)
+
+    def next(self) -> Batch:
+        """The next batch."""
+        if self._batches is None:
+            self._batches = self._open()
+        batch = next(self._batches)
+        self._next = (batch.epoch, batch.index + 1)
+        return batch
+
+    def state_dict(self) -> dict[str, int]:
+        return {"epoch": self._next[0], "batch": self._next[1], "examples": len(self._examples)}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on where `state` was taken.
+
+        :raises CheckpointError: the training split has another number of utterances now.
+        """
+        if state["examples"] != len(self._examples):
+            raise CheckpointError(
+                f"the training split of {self._task!r} had {state['examples']} utterances when the checkpoint was "
+                f"written and has {len(self._examples)} now; restore the corpus or start a new run"
+            )
+        self._next, self._batches = (state["epoch"], state["batch"]), None
+
+    def _tickets(self) -> Iterator[_Ticket]:
+        first, skip = self._next
+        for epoch in itertools.count(first):
+            for index, indices in enumerate(self.plan(epoch)):
+                if epoch > first or index >= skip:
+                    yield _Ticket(tuple(indices), epoch, index)
+
+    def _open(self) -> Iterator[Batch]:
+        dataset = _Batches(self._reader, self._examples, self._seed)
+        if self._workers == 0:
+            return (dataset[ticket] for ticket in self._tickets())
+        return iter(DataLoader(dataset, batch_size=None, sampler=_Endless(self), num_workers=self._workers))
+
+
+class _Endless:
+    """The stream's tickets as a sampler: drawn in the main process, made into batches by the workers."""
+
+    def __init__(self, stream: TaskStream) -> None:
+        self._stream = stream
+
+    def __iter__(self) -> Iterator[_Ticket]:
+        return self._stream._tickets()
+
+
+def evaluation_batches(
+    reader: Reader, examples: Sequence[Example], batch: BatchConfig, workers: int = 0
+) -> tuple[int, Iterator[Batch]]:
+    """Every utterance once, longest first (what does not fit into memory fails at once): number of batches, batches."""
+    seconds = [example.seconds for example in examples]
+    order = sorted(range(len(examples)), key=lambda index: -seconds[index])
+    plan = batches_in_order(seconds, order, batch.size, batch.seconds)
+    tickets = [_Ticket(tuple(indices), 0, number) for number, indices in enumerate(plan)]
+    dataset = _Batches(reader, examples, None)
+    if workers == 0:
+        return len(tickets), (dataset[ticket] for ticket in tickets)
+    return len(tickets), iter(DataLoader(dataset, batch_size=None, sampler=tickets, num_workers=workers))

@@ -1,0 +1,159 @@
+"""The shared encoder: any s3prl upstream, with the two padding modes of this package."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from s3prl_plugins.errors import ConfigError, CorpusError
+
+__all__ = ["HiddenStates", "Padding", "Trunk"]
+
+Padding = Literal["batch", "none"]
+"""`batch`: utterances are padded to the longest, as stock s3prl does, and keep round(samples / rate) frames. HuBERT
+Base's first GroupNorm runs over the padding, so an utterance's states depend on its neighbours.
+`none`: every utterance is computed as if alone and keeps the frames the convolutions give."""
+
+
+@dataclass(frozen=True)
+class HiddenStates:
+    """States of utterances that went through the encoder together."""
+
+    layers: list[Tensor]
+    """Each (utterances, frames, dim)."""
+    places: list[int]
+    """Which utterances of the batch these are."""
+    frames: list[int]
+    """Valid frames of each."""
+
+
+class Trunk(nn.Module):
+    """An s3prl upstream, made ready for joint finetuning.
+
+    :param upstream: takes a list of (samples,) tensors, returns a dict with `hidden_states` or the named view.
+    :param selection: name of the view (s3prl's `-s`).
+    :param layer: only this layer of the view (s3prl's `-l`); None takes all.
+    :param conv_grad_mult: gradient multiplier of the convolutional front-end of HuBERT-like models; 0 freezes it,
+        None leaves it as the upstream has it (s3prl's HuBERT: 0).
+
+    Layer drop is switched off: a dropped layer changes the number of states and breaks the weighted sum.
+    """
+
+    def __init__(
+        self,
+        upstream: nn.Module,
+        padding: Padding = "batch",
+        selection: str = "hidden_states",
+        layer: int | None = None,
+        conv_grad_mult: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.upstream, self.padding, self.selection, self.layer = upstream, padding, selection, layer
+        _set(upstream, "layerdrop", 0.0)
+        if conv_grad_mult is not None and not _set(upstream, "feature_grad_mult", conv_grad_mult):
+            raise ConfigError(
+                f"config.encoder.conv_grad_mult is {conv_grad_mult}, but {type(upstream).__module__} has no "
+                "convolutional front-end with a gradient multiplier; set it to null"
+            )
+        rates: Any = getattr(upstream, "get_downsample_rates", None)
+        if rates is None:
+            raise ConfigError(f"upstream {type(upstream).__module__} has no get_downsample_rates, which s3prl requires")
+        self.rate: int = rates(selection)
+
+    def describe(self) -> tuple[int, int]:
+        """Number of layers and their width, found on one second of silence."""
+        training = self.upstream.training
+        self.upstream.eval()
+        device = next(self.upstream.parameters(), torch.empty(0)).device
+        with torch.no_grad():
+            layers = self._layers([torch.zeros(16000, device=device)])
+        self.upstream.train(training)
+        return len(layers), layers[0].shape[-1]
+
+    def forward(self, waves: Sequence[Tensor], names: Sequence[str] = ()) -> list[HiddenStates]:
+        """States of a batch, in groups that went through the encoder together.
+
+        :param waves: per utterance (samples,) at 16 kHz.
+        :param names: what to call the utterances in errors.
+        :raises CorpusError: an utterance is too short for the encoder.
+        """
+        groups = []
+        for places in self._groups(waves):
+            chosen = [waves[place] for place in places]
+            try:
+                layers = self._layers(chosen)
+            except (RuntimeError, ValueError, AssertionError) as error:
+                self._blame_short(waves, names, error)
+                raise
+            frames = self._frames(chosen, layers[0].shape[1])
+            if min(frames) < 1:
+                self._too_short(waves, names, places[frames.index(min(frames))])
+            groups.append(HiddenStates(layers, places, frames))
+        return groups
+
+    def _groups(self, waves: Sequence[Tensor]) -> Iterator[list[int]]:
+        if self.padding == "batch":
+            yield list(range(len(waves)))
+            return
+        by_length: dict[int, list[int]] = {}
+        for place, wave in enumerate(waves):
+            by_length.setdefault(wave.numel(), []).append(place)
+        yield from by_length.values()
+
+    def _layers(self, waves: list[Tensor]) -> list[Tensor]:
+        output = self.upstream(waves)
+        view = output.get(self.selection)
+        if view is None:
+            raise ConfigError(
+                f"upstream {type(self.upstream).__module__} has no view {self.selection!r} (-s); "
+                f"it gives {', '.join(str(key) for key in output if not str(key).startswith('_'))}"
+            )
+        if isinstance(view, dict):
+            view = list(view.values())
+        layers = list(view) if isinstance(view, list | tuple) else [view]
+        if self.layer is not None and len(layers) > 1:
+            if not -len(layers) <= self.layer < len(layers):
+                raise ConfigError(f"layer {self.layer} (-l) does not exist; the upstream has {len(layers)}")
+            layers = [layers[self.layer]]
+        return layers
+
+    def _frames(self, waves: list[Tensor], given: int) -> list[int]:
+        if self.padding == "none":
+            return [given] * len(waves)
+        return [min(round(wave.numel() / self.rate), given) for wave in waves]
+
+    def _blame_short(self, waves: Sequence[Tensor], names: Sequence[str], cause: Exception) -> None:
+        """Raise a clear error if the shortest utterance cannot pass the encoder alone while a second of audio can."""
+        place = min(range(len(waves)), key=lambda index: waves[index].numel())
+        with torch.no_grad():
+            try:
+                self._layers([torch.zeros(16000, device=waves[place].device)])
+            except (RuntimeError, ValueError, AssertionError):
+                return
+            try:
+                self._layers([waves[place]])
+            except (RuntimeError, ValueError, AssertionError):
+                self._too_short(waves, names, place, cause)
+
+    def _too_short(
+        self, waves: Sequence[Tensor], names: Sequence[str], place: int, cause: Exception | None = None
+    ) -> None:
+        name = names[place] if names else f"number {place} of the batch"
+        raise CorpusError(
+            f"utterance {name}: {waves[place].numel()} samples are shorter than one frame of the upstream needs; "
+            "remove it from the corpus"
+        ) from cause
+
+
+def _set(module: nn.Module, name: str, value: float) -> bool:
+    """Set an attribute on every submodule that has it as a number; whether there was one."""
+    found = False
+    for part in module.modules():
+        if isinstance(getattr(part, name, None), int | float):
+            setattr(part, name, value)
+            found = True
+    return found

@@ -1,0 +1,84 @@
+"""A small task that needs no corpus: tones of different pitch, named by a linear head."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from s3prl_plugins.heads.contract import Example
+from s3prl_plugins.heads.task import BatchConfig
+from s3prl_plugins.multitask.config import run_config
+from s3prl_plugins.multitask.joint import JointModel
+from s3prl_plugins.multitask.streams import TaskStream
+from s3prl_plugins.multitask.trunk import Trunk
+from s3prl_plugins.seeding import seeded
+from s3prl_plugins.superb.cards import card
+
+
+class ToneReader:
+    """Utterances are tones; training adds a random phase drawn from the given generator."""
+
+    def __init__(self, task: str = "ks") -> None:
+        self.card = card(task)
+
+    def examples(self, count: int) -> list[Example]:
+        seconds = [0.1 + 0.03 * (i % 7) for i in range(count)]
+        return [Example(f"tone{i:03d}", Path(f"{i}.wav"), s, "low" if i % 3 else "high") for i, s in enumerate(seconds)]
+
+    def waveform(self, example: Example, generator: torch.Generator | None) -> Tensor:
+        phase = torch.rand(1, generator=generator) if generator is not None else torch.zeros(1)
+        pitch = 200.0 if example.label == "low" else 900.0
+        time = torch.arange(round(example.seconds * 16000)) / 16000
+        return torch.sin(2 * torch.pi * (pitch * time + phase))
+
+
+class Frames(nn.Module):
+    """An upstream without padding effects: 160-sample frames through two linear layers, plus their input."""
+
+    def __init__(self, dim: int = 8) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(160, dim), nn.Linear(dim, dim)
+        self.layerdrop = 0.5
+
+    def get_downsample_rates(self, key: str) -> int:
+        return 160
+
+    def forward(self, waves: list[Tensor]) -> dict[str, list[Tensor]]:
+        frames = [wave[: wave.numel() // 160 * 160].view(-1, 160) for wave in waves]
+        if min(len(frame) for frame in frames) == 0:
+            raise RuntimeError("no frames")
+        states = [self.first(nn.utils.rnn.pad_sequence(frames, batch_first=True)).square()]
+        states.append(self.second(torch.tanh(states[0])))
+        return {"hidden_states": states, "top": [states[-1]]}
+
+
+def stream(count: int = 20, size: int = 3, seed: int = 0, workers: int = 0, balanced: bool = False) -> TaskStream:
+    reader = ToneReader()
+    return TaskStream(reader, reader.examples(count), BatchConfig(size), seed, balanced, workers)
+
+
+def joint_model(tasks: tuple[str, ...] = ("ks", "sid"), seed: int = 0, **options: Any) -> JointModel:
+    """Two classification heads on `Frames`, with layer weights of their own."""
+    configs = {name: run_config({**MAPPING, "tasks": list(tasks)}).task_configs[name] for name in tasks}
+    labels = {name: {"tone": ["low", "high"]} for name in tasks}
+    with seeded(seed, "frames"):
+        trunk = Trunk(Frames(), "none")
+    return JointModel(trunk, configs, labels, seed, **options)
+
+
+def streams(tasks: tuple[str, ...] = ("ks", "sid"), size: int = 3, seed: int = 0) -> dict[str, TaskStream]:
+    readers = {name: ToneReader(name) for name in tasks}
+    return {name: TaskStream(reader, reader.examples(20), BatchConfig(size), seed) for name, reader in readers.items()}
+
+
+MAPPING: dict[str, Any] = {
+    "corpus_root": "data",
+    "size": "mini",
+    "tasks": ["ks", "sid"],
+    "superb": {},
+    "optimizer": {"upstream": {"lr": 1e-3}, "heads": {"lr": 1e-2}},
+    "runner": {"total_steps": 30},
+}
