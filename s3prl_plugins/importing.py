@@ -23,6 +23,9 @@ __all__ = ["FINDER", "activate"]
 class Finder:
     """A meta-path finder; `armed` once s3prl is being imported."""
 
+    delegates = True
+    """Marks finders that ask the others, so that they do not ask each other."""
+
     def __init__(self) -> None:
         self.armed = False
         self.watched = {
@@ -49,8 +52,9 @@ class Finder:
         """From now on act on every watched module; act now on those that are already imported."""
         if not self.armed:
             self.armed = True
-            for name in sorted(self.watched & set(sys.modules)):
-                _act(sys.modules[name])
+            for name in sorted(self.watched):
+                if sys.modules.get(name) is not None:
+                    _act(sys.modules[name])
 
     def _import_s3prl(self, module: ModuleType, execute: Callable[[ModuleType], None]) -> None:
         self.arm()
@@ -62,7 +66,7 @@ class Finder:
         _act(module)
 
     def _find(self, name: str, path: Sequence[str] | None, target: ModuleType | None) -> ModuleSpec | None:
-        """What the other finders find; a finder of ours marks itself by `delegates`."""
+        """What the other finders find."""
         for finder in sys.meta_path:
             if not getattr(finder, "delegates", False) and hasattr(finder, "find_spec"):
                 spec = finder.find_spec(name, path, target)
@@ -80,8 +84,6 @@ class Finder:
             return None
         loader: Any = _Alias(".".join([plugin.DOWNSTREAMS[top], *rest]))
         return ModuleSpec(name, loader, is_package=not rest)
-
-    delegates = True
 
 
 class _Alias:

@@ -9,10 +9,9 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
 import torch
 
-__all__ = ["derive", "generator", "numpy_generator", "seeded"]
+__all__ = ["derive", "generator", "seeded"]
 
 
 def derive(seed: int, *names: object) -> int:
@@ -24,11 +23,6 @@ def derive(seed: int, *names: object) -> int:
 def generator(seed: int, *names: object) -> torch.Generator:
     """A torch generator on the CPU, seeded by `derive`."""
     return torch.Generator().manual_seed(derive(seed, *names))
-
-
-def numpy_generator(seed: int, *names: object) -> np.random.Generator:
-    """A numpy generator seeded by `derive`."""
-    return np.random.default_rng(derive(seed, *names))
 
 
 @contextmanager

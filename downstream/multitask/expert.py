@@ -7,7 +7,7 @@ step. Under s3prl's own runner one batch is one task's, tasks take turns at rand
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,16 +16,13 @@ from torch import Tensor, nn
 
 from s3prl_plugins.heads.contract import Example, Head
 from s3prl_plugins.heads.task import build_head
-from s3prl_plugins.multitask.config import run_config
+from s3prl_plugins.multitask.config import task_configs
 from s3prl_plugins.multitask.logs import task_metric
 from s3prl_plugins.multitask.streams import Batch, TaskStream, evaluation_batches
 from s3prl_plugins.multitask.tasks import read_tasks, without_leaks
 from s3prl_plugins.seeding import derive, seeded
 
 __all__ = ["DownstreamExpert"]
-
-_RUN_KEYS = ("corpus_root", "size", "tasks", "superb", "optimizer", "runner", "encoder", "featurizer", "balancer",
-             "specaug", "exclude_other_tests")  # fmt: skip
 
 
 class DownstreamExpert(nn.Module):
@@ -34,14 +31,26 @@ class DownstreamExpert(nn.Module):
     :param upstream_dim: width of the features.
     :param upstream_rate: samples per frame.
     :param expdir: where prediction files go, one folder a task.
-    :param options: the keys of `configs/multitask/*.yaml`; s3prl's arguments among them are left alone.
+    :param corpus_root: as in `configs/multitask/*.yaml`, like the four that follow; of that file's other keys
+        `optimizer`, `runner` and `specaug` are for s3prl's runner and written its way.
     """
 
-    def __init__(self, upstream_dim: int, upstream_rate: int, expdir: str, **options: Any) -> None:
+    def __init__(
+        self,
+        upstream_dim: int,
+        upstream_rate: int,
+        expdir: str,
+        corpus_root: str,
+        size: str,
+        tasks: Sequence[str],
+        superb: Mapping[str, Any],
+        exclude_other_tests: bool = True,
+        seed: int = 1337,
+        **_: Any,
+    ) -> None:
         super().__init__()
-        self.run = run_config({key: options[key] for key in _RUN_KEYS if key in options})
-        self.expdir, self.seed = Path(expdir), int(options.get("seed", 1337))
-        self.data = read_tasks(self.run.task_configs, self.run.corpus_root)
+        self.expdir, self.seed, self.exclude_other_tests = Path(expdir), seed, exclude_other_tests
+        self.data = read_tasks(task_configs({"size": size, "tasks": tasks, "superb": superb}), Path(corpus_root))
         self.heads = nn.ModuleDict()
         for name, data in self.data.items():
             with seeded(self.seed, name, "head"):
@@ -56,7 +65,7 @@ class DownstreamExpert(nn.Module):
             return _Turns([self._evaluation(name, split) for name in self.data], None)
         if self._training is None:
             whole = {name: data.examples(data.config.card.train) for name, data in self.data.items()}
-            self._training = without_leaks(self.data) if self.run.exclude_other_tests else whole
+            self._training = without_leaks(self.data) if self.exclude_other_tests else whole
         parts = []
         for name, data in self.data.items():
             stream = TaskStream(

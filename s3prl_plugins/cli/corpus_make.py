@@ -11,7 +11,7 @@ _EPILOG = """examples:
   s3prl-plugins corpus make mini-superb
   s3prl-plugins corpus make mini-superb-small --size small --seed 1 --jobs 8
 
-mini is about an hour of audio, small about ten; tiny, a few files of everything, is for tests.
+mini is about 75 minutes of audio, small about ten hours.
 A finished corpus of the same size, seed and generator version is kept. Needs: pip install 's3prl-plugins[mini]'"""
 
 

@@ -64,6 +64,9 @@ LEGACY: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
 }
 """Task -> the folder of s3prl's own expert, the modules and the files of that folder it needs."""
 
+CACHES = {"sid": "voxceleb1/.cache", "asv": "sv_voxceleb1/.wav_lengths"}
+"""Task -> where s3prl's expert keeps a list of files in its own folder, whatever corpus it was made of."""
+
 
 def diagnose() -> list[Finding]:
     """Every finding, in the order of the report. Imports s3prl."""
@@ -140,6 +143,9 @@ def _tasks() -> Iterator[Finding]:
         name = f"{task} with s3prl's -d {folder}"
         if missing:
             yield Finding("tasks", name, "warning", f"needs {', '.join(missing)}", SEE_LEGACY)
+        elif root and task in CACHES and any((cache := root / "downstream" / CACHES[task]).glob("*")):
+            found = f"uses the list of an earlier corpus for any other, from {cache}"
+            yield Finding("tasks", name, "warning", found, f"rm -r {cache}, whenever the corpus changes")
         elif lost:
             found = f"s3prl's wheel lacks downstream/{folder}/{', '.join(lost)}"
             yield Finding("tasks", name, "warning", found, f"-d multitask -o \"config.tasks=['{task}']\"")

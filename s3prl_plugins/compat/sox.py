@@ -68,7 +68,8 @@ def remove_silence(wave: Wave, rate: int, above: tuple[float, float], below: tup
     window = rate // 50
     energy = np.concatenate([[0.0], np.cumsum(wave.astype(np.float64) ** 2)])
     floor = window * above[1] ** 2
-    found_loud = _run_ends(_loud(energy, window, above[1]), round(above[0] * rate))
+    loud_length = round(above[0] * rate)
+    found_loud = _run_ends(_loud(energy, window, above[1]), loud_length)
     quiet_length = round(below[0] * rate) if below else 0
     found_quiet = _run_ends(~_loud(energy, window, below[1]), quiet_length) if below else np.empty(0, np.int64)
     kept: list[Wave] = []
@@ -76,10 +77,10 @@ def remove_silence(wave: Wave, rate: int, above: tuple[float, float], below: tup
     while position < len(wave):
         # Since the RMS starts from zero here, nothing is loud before the energy from here on exceeds the threshold.
         first = int(np.searchsorted(energy, energy[position] + floor, side="right")) - 1
-        loud = _first_at(found_loud, first + round(above[0] * rate) - 1)
+        loud = _first_at(found_loud, first + loud_length - 1)
         if loud is None:
             break
-        start = loud + 1 - round(above[0] * rate)
+        start = loud + 1 - loud_length
         quiet = _first_at(found_quiet, loud + quiet_length)
         if quiet is None:
             kept.append(wave[start:])

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def make(
     :param size: "mini" (about an hour of audio), "small" (about ten), "tiny" (a few files of everything, for tests).
     :param jobs: worker processes; None is one for each core. The bytes do not depend on it.
     :return: the manifest, and whether the corpus was made now (False: it was kept).
-    :raises CorpusError: unknown size, a folder with other content, no espeak-ng, no fork.
+    :raises CorpusError: unknown size, a folder with other content, no espeak-ng, no fork, no space.
     """
     if size not in SIZES:
         raise CorpusError(f"unknown size {size!r}; {nearest(size, SIZES)}")
@@ -64,29 +65,35 @@ def make(
     if kept is not None:
         return kept, False
     require_espeak()
-    final.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(final)
-    partial = Path(tempfile.mkdtemp(prefix=f".{final.name}.{os.getpid()}.", dir=final.parent))
     try:
-        root = partial / "corpus"
-        root.mkdir()
-        content = _fill(root, final, size, seed, jobs or os.cpu_count() or 1)
-        root.rename(final)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(final)
+        # Beside the folder, so that the last step is a rename.
+        with tempfile.TemporaryDirectory(prefix=f".{final.name}.{os.getpid()}.", dir=final.parent) as partial:
+            root = Path(partial) / "corpus"
+            root.mkdir()
+            content = _fill(root, final, size, seed, jobs or _cores())
+            root.rename(final)
+    except OSError as error:
+        reason = error.strerror or error
+        raise CorpusError(f"{final}: must be writable, found: {reason}; free space or choose another folder") from error
     return content, True
 
 
 def _fill(root: Path, final: Path, size: str, seed: int, jobs: int) -> dict[str, Any]:
     plans = [layout(SIZES[size], seed) for layout in LAYOUTS]
     recordings = [recording for plan in plans for recording in plan.recordings]
-    takes = {
-        take.path: take
-        for take in tqdm(record(recordings, root, jobs), total=len(recordings), desc=f"mini-SUPERB {size}", unit="file")
-    }
+    with closing(record(recordings, root, jobs)) as made:
+        progress = tqdm(made, total=len(recordings), desc=f"mini-SUPERB {size}", unit="file")
+        takes = {take.path: take for take in progress}
     for plan in plans:
         plan.index(root, final, takes)
     return manifest.write(root, final, size, seed, plans, takes)
+
+
+def _cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _kept(final: Path, size: str, seed: int) -> dict[str, Any] | None:

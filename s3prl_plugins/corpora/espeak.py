@@ -129,6 +129,7 @@ class Engine:
                     pipe.write(self._synthesise(voice, text, volume))
                 status = 0
             finally:
+                # No clean-up: exit handlers and open files are the parent's.
                 os._exit(status)
         os.close(write_end)
         with os.fdopen(read_end, "rb") as pipe:
@@ -160,7 +161,8 @@ class Engine:
         library.espeak_SetSynthCallback(callback)
         # espeak-ng seeds the noise of breathy voices with the time of day.
         library.espeak_ng_SetRandSeed(ctypes.c_long(1))
-        library.espeak_SetVoiceByName(f"{voice.accent}+{_VARIANT}".encode())
+        if library.espeak_SetVoiceByName(f"{voice.accent}+{_VARIANT}".encode()) != 0:
+            raise ValueError(f"espeak-ng has no language {voice.accent!r}")
         # A word gap of at least 10 ms makes word boundaries exact.
         for parameter, value in ((_RATE, voice.rate), (_VOLUME, volume), (_WORD_GAP, 1)):
             library.espeak_SetParameter(parameter, value, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ __all__ = ["FILE", "VERSION", "checksum", "read", "write"]
 
 FILE = "manifest.json"
 VERSION = 1
-"""Version of the generator: raised whenever the same size and seed give other bytes."""
+"""Version of the generator: raised whenever the same size and seed give other bytes with the same `made_with`."""
 
 
 def checksum(root: Path, final: Path) -> str:
@@ -70,6 +71,7 @@ def write(
         "version": VERSION,
         "minutes": round(sum(take.seconds for take in takes.values()) / 60, 2),
         "sha256": checksum(root, final),
+        "made_with": {name: importlib.metadata.version(name) for name in ("espeakng-loader", "numpy", "soundfile")},
         "words": vocabulary(),
         "slots": sorted(SLOTS),
         "corpora": corpora,

@@ -41,8 +41,8 @@ class Size:
 SIZES: dict[str, Size] = {
     # Every class and split, in seconds: for tests.
     "tiny": Size(
-        libri_speakers=(3, 1, 1),
-        libri_sentences=(8, 3, 3),
+        libri_speakers=(3, 2, 2),
+        libri_sentences=(8, 4, 4),
         ks_speakers=(2, 1, 2),
         ks_clips=(2, 1, 1),
         vox_speakers=(4, 2),
@@ -59,7 +59,7 @@ SIZES: dict[str, Size] = {
     ),
     "mini": Size(
         libri_speakers=(16, 6, 6),
-        libri_sentences=(190, 32, 32),
+        libri_sentences=(200, 32, 32),
         ks_speakers=(30, 8, 16),
         ks_clips=(27, 7, 26),
         vox_speakers=(30, 10),
@@ -69,7 +69,7 @@ SIZES: dict[str, Size] = {
         mixtures=(60, 12, 20),
         fsc_speakers=(16, 5, 10),
         fsc_repeats=(12, 3, 17),
-        snips_sentences=(104, 20, 32),
+        snips_sentences=(100, 20, 32),
         emotion_repeats=(38, 8),
         documents=46,
         queries=(24, 24),

@@ -5,9 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import tempfile
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Generator, Sequence
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from s3prl_plugins.corpora.espeak import Engine, require_espeak
@@ -19,45 +19,79 @@ __all__ = ["record"]
 _BATCH = 8
 
 
-def record(recordings: Sequence[Recording], root: Path, jobs: int) -> Iterator[Take]:
+def record(recordings: Sequence[Recording], root: Path, jobs: int) -> Generator[Take, None, None]:
     """Make every recording below `root`; yields takes as they are done, in any order.
 
     Workers are spawned, not forked: small processes fork quickly and inherit no threads. A script that calls this
-    needs the usual `if __name__ == "__main__":`.
+    needs the usual `if __name__ == "__main__":`. They end when this process does, however it ends. Close the generator
+    (`contextlib.closing`) where it may be left early: that waits for the workers.
 
     :param jobs: worker processes, at least 1; the files do not depend on it.
     :raises CorpusError: espeak-ng is missing or fails, no fork, a worker was killed.
     """
     require_espeak()
     batches = [recordings[start : start + _BATCH] for start in range(0, len(recordings), _BATCH)]
-    with (
-        tempfile.TemporaryDirectory(prefix="s3prl-plugins-") as scratch,
-        ProcessPoolExecutor(
-            max_workers=max(1, min(jobs, len(batches))),
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_open,
-            initargs=(scratch,),
-        ) as pool,
-    ):
-        futures = [pool.submit(_work, batch, str(root)) for batch in batches]
-        try:
-            for future in as_completed(futures):
-                yield from future.result()
-        except BrokenProcessPool as error:
-            raise CorpusError("a process that makes audio was killed (out of memory?); try fewer --jobs") from error
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    context = multiprocessing.get_context("spawn")
+    workers: dict[Connection, BaseProcess] = {}
+    try:
+        for _ in range(min(jobs, len(batches))):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_serve, args=(theirs, root))
+            process.start()
+            theirs.close()
+            workers[ours] = process
+        todo = iter(batches)
+        for worker, first in zip(workers, todo):
+            _hand(worker, first)
+        busy = list(workers)
+        while busy:
+            ready = wait(busy)
+            for worker in [worker for worker in busy if worker in ready]:
+                yield from _answer(worker)
+                following = next(todo, None)
+                if following is None:
+                    busy.remove(worker)
+                else:
+                    _hand(worker, following)
+    finally:
+        for worker, running in workers.items():
+            worker.close()
+            running.join()
 
 
-_engines: list[Engine] = []
-"""The engine of a worker process; always empty elsewhere."""
+def _hand(worker: Connection, batch: Sequence[Recording]) -> None:
+    try:
+        worker.send(batch)
+    except (BrokenPipeError, ConnectionResetError) as error:
+        raise _killed() from error
 
 
-def _open(scratch: str) -> None:
+def _answer(worker: Connection) -> list[Take]:
+    try:
+        answer = worker.recv()
+    except (EOFError, ConnectionResetError) as error:
+        raise _killed() from error
+    if isinstance(answer, Exception):
+        raise answer
+    return list(answer)
+
+
+def _killed() -> CorpusError:
+    return CorpusError(
+        "a process that makes audio must run to its end, but was killed (out of memory?); try fewer --jobs"
+    )
+
+
+def _serve(connection: Connection, root: Path) -> None:
+    """A worker's life: batches in, takes or the first error out, until the other side is closed."""
     # Ctrl-C is the parent's to handle.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _engines.append(Engine(Path(tempfile.mkdtemp(dir=scratch))))
-
-
-def _work(batch: Sequence[Recording], root: str) -> list[Take]:
-    return [write(recording, _engines[0], Path(root)) for recording in batch]
+    with tempfile.TemporaryDirectory(prefix="s3prl-plugins-") as scratch:
+        try:
+            engine = Engine(Path(scratch))
+            while True:
+                connection.send([write(recording, engine, root) for recording in connection.recv()])
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            return
+        except Exception as error:
+            connection.send(error)

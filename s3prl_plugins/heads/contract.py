@@ -92,7 +92,7 @@ class Head(Protocol):
         """:param features: per utterance (frames, dim).  :param labels: as in `Example.label`."""
 
     def predict(self, features: Sequence[Tensor], examples: Sequence[Example]) -> list[Prediction]:
-        """Answers for a batch, in order; no gradients, evaluation mode set by the caller."""
+        """Answers for a batch, in order; no gradients, evaluation mode set by the caller. Labels may be None."""
 
     def calibrate(self, predictions: Sequence[Prediction]) -> dict[str, float]:
         """Settings chosen on dev predictions that `score` takes on any split; empty for most tasks."""

@@ -76,10 +76,14 @@ class CtcHead(nn.Module):
             Prediction(
                 example.name,
                 output=self.join(self.vocabulary.units(path[:count].unique_consecutive().tolist())),
-                truth=self.join(self.vocabulary.units(self.vocabulary.ids(self.split(example.label)))),
+                truth=None if example.label is None else self.known(example.label),
             )
             for path, count, example in zip(paths, frames.tolist(), examples, strict=True)
         ]
+
+    def known(self, label: str) -> str:
+        """The label as the vocabulary can say it."""
+        return self.join(self.vocabulary.units(self.vocabulary.ids(self.split(label))))
 
     def calibrate(self, predictions: Sequence[Prediction]) -> dict[str, float]:
         return {}

@@ -21,6 +21,8 @@ class PrHead(CtcHead):
 
     @dataclass(frozen=True)
     class Config:
+        """Sizes (SUPERB: arXiv 2105.01051; s3prl's ctc/libriphone.yaml)."""
+
         project_dim: int
         """Width between the two layers (SUPERB: 256)."""
 

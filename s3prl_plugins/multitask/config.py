@@ -14,7 +14,16 @@ from s3prl_plugins.heads.task import TaskConfig, task_config
 from s3prl_plugins.multitask.trunk import Padding
 from s3prl_plugins.superb.cards import FINETUNED_TASKS, task_names
 
-__all__ = ["OptimizerConfig", "RunConfig", "RunnerConfig", "find_config", "resolve", "run_config", "shipped_configs"]
+__all__ = [
+    "OptimizerConfig",
+    "RunConfig",
+    "RunnerConfig",
+    "find_config",
+    "resolve",
+    "run_config",
+    "shipped_configs",
+    "task_configs",
+]
 
 
 @dataclass(frozen=True)
@@ -182,3 +191,9 @@ def run_config(mapping: Mapping[str, Any]) -> RunConfig:
     config = build(RunConfig, resolve(mapping))
     assert config.task_configs
     return config
+
+
+def task_configs(mapping: Mapping[str, Any]) -> dict[str, TaskConfig]:
+    """The chosen tasks' own configurations, from `size`, `tasks` and `superb` alone."""
+    resolved = resolve(mapping)
+    return {name: task_config(resolved["superb"][name], f"config.superb.{name}") for name in resolved["tasks"]}

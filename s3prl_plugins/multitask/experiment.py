@@ -62,9 +62,8 @@ class Experiment:
     def _build_model(self) -> JointModel:
         args, config = self.args, self.config
         saved = checkpoints.load_tensors(self.checkpoint, "model") if self.checkpoint else None
-        labels = {name: data.labels() for name, data in self.tasks.items()}
-        if saved is not None:
-            labels = {name: saved["labels"].get(name, labels[name]) for name in labels}
+        known = saved["labels"] if saved is not None else {}
+        labels = {name: known[name] if name in known else data.labels() for name, data in self.tasks.items()}
         with seeded(args.seed, "upstream"):
             upstream = build_upstream(args)
         selection, layer = args.upstream_feature_selection, args.upstream_layer_selection
@@ -79,6 +78,12 @@ class Experiment:
 
     def train(self) -> None:
         """Train to the end, from the start or from the checkpoint of `past_exp`."""
+        for name, data in self.tasks.items():
+            if plain(data.labels()) != plain(self.model.labels[name]):
+                raise CheckpointError(
+                    f"the labels of {name!r} in the checkpoint are not those of the corpus at {self.config.corpus_root}; "
+                    "train on the corpus it was made with, or start without -i"
+                )
         streams = self._streams()
         optimizers = Optimizers(
             self.model.parts(), self.config.optimizer, self.config.runner.warmup_steps, self.config.runner.total_steps
@@ -138,6 +143,7 @@ class Experiment:
         :param splits: s3prl's `-t`: `test`, or `asr:test-clean,ks:dev`.
         """
         results = {}
+        self.evaluator.forget()
         for task, split in self.splits(splits):
             results[task, split] = self.evaluator.evaluate(task, split, self.folder)
         step = self.checkpoint.step if self.checkpoint else self.config.runner.total_steps

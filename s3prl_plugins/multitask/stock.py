@@ -12,8 +12,10 @@ from typing import Any
 
 from s3prl_plugins.config import merge
 from s3prl_plugins.errors import ConfigError, UserError
+from s3prl_plugins.heads.audio import SAMPLE_RATE
 from s3prl_plugins.heads.contract import Scores
 from s3prl_plugins.multitask.experiment import Experiment
+from s3prl_plugins.report.answers import answer_text
 from s3prl_plugins.report.table import results_table
 
 __all__ = ["MultitaskRunner", "stock_args"]
@@ -66,7 +68,8 @@ class MultitaskRunner:
             if not path.is_file():
                 raise ConfigError(f"-t {str(path)!r} is not a file; -m inference takes an audio file there")
             for task, answer in self.experiment.infer(path).items():
-                print(f"{task}: {answer}")
+                head = self.experiment.model.heads[task]
+                print(f"{task}: {answer_text(answer, getattr(head, 'frame_shift', 0) / SAMPLE_RATE)}")
 
 
 @contextlib.contextmanager

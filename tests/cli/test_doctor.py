@@ -87,3 +87,14 @@ def test_list_shows_names_tasks_and_configurations(capsys):
     assert "multitask" in text
     assert all(f"  {name}" in text for name in CARDS)
     assert "multitask/all_task_mini.yaml" in text
+
+
+def test_lists_that_s3prl_kept_of_an_earlier_corpus_are_reported(monkeypatch, tmp_path):
+    cache = tmp_path / "downstream" / "voxceleb1" / ".cache"
+    cache.mkdir(parents=True)
+    monkeypatch.setattr(diagnosis, "_folder", lambda _: tmp_path)
+    levels = {finding.name.split()[0]: finding.level for finding in diagnosis._tasks()}
+    assert levels["sid"] == "ok"
+    (cache / "train.pkl").touch()
+    (finding,) = [finding for finding in diagnosis._tasks() if finding.name.startswith("sid")]
+    assert (finding.level, finding.cure) == ("warning", f"rm -r {cache}, whenever the corpus changes")

@@ -150,7 +150,7 @@ def test_override_sets_literals_and_bare_strings_and_evaluates_nothing(tmp_path,
     assert (config["name"], config["note"]) == ("AdamW", "a=b")
     assert not trap.exists()
     assert "[Override] - config.optimizer.lr = 0.001" in capsys.readouterr().err
-    with pytest.raises(ConfigError, match="override 'arg.x=1' must read config"):
+    with pytest.raises(ConfigError, match=r"override 'arg\.x=1' must read config"):
         helper.override("arg.x=1", args, config)
 
 

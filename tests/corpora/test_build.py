@@ -3,13 +3,17 @@
 import json
 import multiprocessing
 import os
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import soundfile
 
+from s3prl_plugins import corpora
 from s3prl_plugins.cli import main
-from s3prl_plugins.corpora import build, manifest
+from s3prl_plugins.corpora import build, manifest, studio
 from s3prl_plugins.corpora.build import LAYOUTS, make
 from s3prl_plugins.corpora.sizes import SIZES
 from s3prl_plugins.errors import CorpusError
@@ -145,3 +149,47 @@ def test_missing_espeak_is_told_before_anything_is_made(tmp_path, monkeypatch, c
     error = capsys.readouterr().err
     assert error == "s3prl-plugins corpus: making speech needs espeak-ng: pip install 's3prl-plugins[mini]'\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CorpusError, match=r"file/corpus: must be writable, found: .*; free space or choose another"):
+        make(tmp_path / "file" / "corpus", size="tiny")
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_workers_end_with_the_maker_however_it_ends(tmp_path, how):
+    """They hold the other end of stderr, which closes only when the last of them is gone."""
+    command = [sys.executable, "-m", "s3prl_plugins.cli", "corpus", "make", str(tmp_path / "corpus"), "--jobs", "2"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as maker:
+        while b"file/s" not in maker.stderr.read(80):
+            pass
+        maker.send_signal(how)
+        maker.communicate(timeout=30)
+    left = [path.name for path in tmp_path.iterdir()]
+    if how == signal.SIGINT:
+        assert maker.returncode == 130 and left == []
+    else:
+        assert maker.returncode == -how and all(name.startswith(".corpus.") for name in left)
+
+
+def test_other_corpora_are_made_of_the_same_parts(tmp_path):
+    """Speakers with a purpose of their own and texts of the training part: apart from every test set."""
+    random = corpora.generator(0, "pretraining", "speaker", 1)
+    voice, sentence = corpora.random_voice(random), next(corpora.sentences(random, "train"))
+    recording = corpora.Recording("a/b.wav", 0, (corpora.Line(voice, sentence.text),), corpora.random_scene(random))
+    (take,) = corpora.record([recording], tmp_path, jobs=3)
+    assert take.samples == soundfile.info(str(tmp_path / "a" / "b.wav")).frames and take.path == "a/b.wav"
+    made = {line.voice for layout in LAYOUTS for made in layout(SIZES["mini"], 0).recordings for line in made.lines}
+    assert voice not in made and len(made) > 100
+
+
+def test_a_killed_worker_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(studio, "_serve", _die)
+    with pytest.raises(CorpusError, match=r"was killed \(out of memory\?\); try fewer --jobs"):
+        list(studio.record([corpora.Recording("a.wav", 0, seconds=1.0)], tmp_path, jobs=1))
+
+
+def _die(connection, root):
+    connection.recv()
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -99,6 +99,18 @@ def test_a_crash_of_the_child_is_one_line(engine, monkeypatch):
         engine.speak(Voice(), "hello")
 
 
+def test_accents_are_heard_and_an_unknown_one_is_refused(engine):
+    from s3prl_plugins.corpora.voices import ACCENTS
+
+    said = {
+        tuple(phone for phone, _, _ in engine.speak(Voice(accent=accent), "what is the party car like tomorrow").phones)
+        for accent in set(ACCENTS)
+    }
+    assert len(said) == len(set(ACCENTS))
+    with pytest.raises(CorpusError, match=r"ended with status 1 while .*xx-klingon"):
+        engine.speak(Voice(accent="xx-klingon"), "hello")
+
+
 def test_silence_is_refused(engine):
     with pytest.raises(CorpusError, match="must speak, found no phone in '\\?'"):
         engine.speak(Voice(), "?")

@@ -248,7 +248,7 @@ def test_every_emotion_says_the_same_texts(tiny_corpus):
 def _emotions(size):
     for session in range(1, 6):
         for _ in "FM":
-            yield from list(("neu", "hap", "ang", "sad")) * size.emotion_repeats[session > 1]
+            yield from ["neu", "hap", "ang", "sad"] * size.emotion_repeats[session > 1]
 
 
 def test_quesst14_is_read_by_s3prl(tiny_corpus):

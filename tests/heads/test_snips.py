@@ -87,7 +87,7 @@ def line(text: str) -> Callable[[Path], None]:
 FAULTS = {
     "no wav": (
         lambda root: (root / "SNIPS/train/Ivy-snips-train-10.wav").unlink(),
-        "Ivy-snips-train-10.wav: audio file is missing; prepare Audio SNIPS",
+        "Ivy-snips-train-10.wav: audio file is missing; prepare the corpus by",
     ),
     "no line": (
         lambda root: write_index(root, INDEX[1:]),

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from s3prl_plugins.heads.contract import Example
 from s3prl_plugins.heads.task import BatchConfig
-from s3prl_plugins.multitask.config import run_config
+from s3prl_plugins.multitask.config import task_configs
 from s3prl_plugins.multitask.joint import JointModel
 from s3prl_plugins.multitask.streams import TaskStream
 from s3prl_plugins.multitask.trunk import Trunk
@@ -62,7 +62,7 @@ def stream(count: int = 20, size: int = 3, seed: int = 0, workers: int = 0, bala
 
 def joint_model(tasks: tuple[str, ...] = ("ks", "sid"), seed: int = 0, **options: Any) -> JointModel:
     """Two classification heads on `Frames`, with layer weights of their own."""
-    configs = {name: run_config({**MAPPING, "tasks": list(tasks)}).task_configs[name] for name in tasks}
+    configs = {name: task_configs({**MAPPING, "tasks": list(tasks)})[name] for name in tasks}
     labels = {name: {"tone": ["low", "high"]} for name in tasks}
     with seeded(seed, "frames"):
         trunk = Trunk(Frames(), "none")

@@ -1,9 +1,9 @@
 """Environments to install into, shared by the tests of the installation and of the stock command."""
 
+import importlib.util
 import shutil
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 import pytest
@@ -44,7 +44,7 @@ def make_environment(tmp_path_factory):
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
         version = f"python{sys.version_info.major}.{sys.version_info.minor}"
         packages = folder / "lib" / version / "site-packages"
-        (packages / "outer.pth").write_text(sysconfig.get_path("purelib") + "\n")
+        (packages / "outer.pth").write_text("".join(f"{path}\n" for path in sys.path if path.endswith("-packages")))
         return folder / "bin" / "python", packages
 
     return make
@@ -56,7 +56,7 @@ def installed(wheel, make_environment):
     python, packages = make_environment("installed")
     pytest.importorskip("s3prl")
     # s3prl's experts keep caches inside their own folder, so they get a copy of it.
-    theirs = Path(sysconfig.get_path("purelib")) / "s3prl"
+    theirs = Path(importlib.util.find_spec("s3prl").origin).parent
     shutil.copytree(theirs, packages / "s3prl", ignore=shutil.ignore_patterns(".cache", ".wav_lengths"))
     pip("--python", python, "install", "--no-deps", "--no-index", wheel)
     return python, packages

@@ -77,20 +77,3 @@ def test_the_console_script_runs(installed, tmp_path):
     text = "\n".join(lines(run_python(python, python.parent / "s3prl-plugins", "list", cwd=tmp_path)))
     assert f"configurations, below {packages / 's3prl_plugins' / 'configs'}" in text
     assert all(name in text for name in plugin.DOWNSTREAMS)
-
-
-@pytest.mark.network
-def test_the_fork_of_s3prl_works_the_same(wheel, tmp_path, make_environment):
-    """espnet-s3prl installs the same folder `s3prl`; inside an environment it comes before the outer one."""
-    python, _ = make_environment("fork")
-    pip("--python", python, "install", "--no-deps", "espnet-s3prl==2026.5.14")
-    pip("--python", python, "install", "--no-deps", "--no-index", wheel)
-    program = (
-        "import s3prl_plugins, s3prl.hub, s3prl.downstream.runner as runner, s3prl.downstream.speech_commands.expert\n"
-        "from s3prl.nn import S3PRLUpstream\nimport torch\n"
-        "states, lengths = S3PRLUpstream('fbank')(torch.randn(1, 16000), torch.tensor([16000]))\n"
-        "print(s3prl.__file__, states[0].shape[-1], runner.Runner.__mro__[1].__name__)"
-    )
-    last = lines(run_python(python, "-c", program, cwd=tmp_path))[-1].split()
-    assert str(python.parent.parent) in last[0]
-    assert last[1:] == ["240", "Runner"]

@@ -1,11 +1,10 @@
 """The unmodified `python -m s3prl.run_downstream` trains and evaluates s3prl's own experts on mini-SUPERB, on the CPU."""
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from environments import run_python
+from environments import pip, run_python
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -53,8 +52,8 @@ def test_trains_and_evaluates(runs, expert):
     answer = answers[expert]
     assert answer.returncode == 0, answer.stderr[-3000:]
     assert (folder / expert / "states-2.ckpt").is_file()
-    written = os.listdir(folder / expert)
-    assert all(name in written and (folder / expert / name).stat().st_size for name in files), written
+    written = {path.name for path in (folder / expert).iterdir() if path.stat().st_size}
+    assert set(files) <= written
 
 
 def test_query_by_example_evaluates(runs):
@@ -72,3 +71,17 @@ def test_a_finished_run_is_evaluated_again_from_its_folder(runs, installed, tiny
     answer = stock(python, tiny_corpus, "unused", "-m", "evaluate", "-t", "test", "-e", folder / "diarization")
     assert answer.returncode == 0, answer.stderr[-3000:]
     assert list((folder / "diarization" / "scoring" / "predictions").glob("*.h5"))
+
+
+@pytest.mark.network
+def test_the_maintained_fork_works_the_same(wheel, make_environment, tiny_corpus, tmp_path):
+    """espnet-s3prl installs the same folder; inside an environment it comes before the s3prl that is seen outside."""
+    python, packages = make_environment("fork")
+    pip("--python", python, "install", "--no-deps", "espnet-s3prl==2026.5.14")
+    pip("--python", python, "install", "--no-deps", "--no-index", wheel)
+    where = run_python(python, "-c", "import s3prl; print(s3prl.__file__)", cwd=tmp_path)
+    assert where.stdout.startswith(str(packages)), where.stderr
+    arguments = ("-m", "train", "-d", "speech_commands", "-c", CONFIGS / "speech_commands.yaml")
+    answer = stock(python, tiny_corpus, tmp_path / "run", *arguments)
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    assert (tmp_path / "run" / "test_predict.txt").stat().st_size

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from s3prl_plugins.corpora.espeak import SAMPLE_RATE
 from s3prl_plugins.corpora.layouts.librispeech import Reader, readers
 from s3prl_plugins.corpora.layouts.plan import Plan, write_lines
@@ -32,10 +34,14 @@ def plan(size: Size, seed: int) -> Plan:
     recordings: list[Recording] = []
     mixtures: dict[Part, list[_Mixture]] = {"train": [], "dev": [], "test": []}
     for part, count in zip(mixtures, size.mixtures):
-        for number in range(count):
-            mixture, recording = _mixture(people[part], part, number, seed, people["train"])
-            mixtures[part].append(mixture)
-            recordings.append(recording)
+        random = generator(seed, "LibriMix", part)
+        made: set[str] = set()
+        while len(made) < count:
+            mixture, recording = _mixture(people[part], part, seed, random)
+            if mixture.name not in made:
+                made.add(mixture.name)
+                mixtures[part].append(mixture)
+                recordings.append(recording)
 
     def index(root: Path, final: Path, takes: Mapping[str, Take]) -> None:
         for part, chosen in mixtures.items():
@@ -45,12 +51,8 @@ def plan(size: Size, seed: int) -> Plan:
     return Plan("LibriMix", recordings, index, splits)
 
 
-def _mixture(
-    people: list[Reader], part: Part, number: int, seed: int, substitutes: list[Reader]
-) -> tuple[_Mixture, Recording]:
-    random = generator(seed, "LibriMix", part, number)
-    pool = people if len(people) > 1 else [*people, substitutes[0]]
-    first, second = (pool[int(i)] for i in random.choice(len(pool), size=2, replace=False))
+def _mixture(people: list[Reader], part: Part, seed: int, random: np.random.Generator) -> tuple[_Mixture, Recording]:
+    first, second = (people[int(i)] for i in random.choice(len(people), size=2, replace=False))
     lines: list[Line] = []
     turns: list[tuple[str, str]] = []
     gap = float(random.uniform(0.05, 0.4) if random.random() < 0.1 else -random.uniform(0.3, 1.8))
@@ -58,7 +60,7 @@ def _mixture(
         chosen = int(random.integers(len(reader.texts)))
         lines.append(Line(reader.voice, reader.texts[chosen], gap, float(random.uniform(-29, -24))))
         turns.append((str(reader.speaker), reader.utterance(chosen)))
-    name = f"{turns[0][1]}_{turns[1][1]}-{number:03d}"
+    name = f"{turns[0][1]}_{turns[1][1]}"
     path = f"LibriMix/wav/{part}/{name}.wav"
     scene = random_scene(random, noisy=0.9, snr=(5, 20), reverberant=0.3)
     return _Mixture(name, path, tuple(turns)), Recording(path, seed, tuple(lines), scene, margin=(0.0, 0.4))

@@ -11,6 +11,8 @@ from s3prl_plugins.superb.units import PHONES
 
 __all__ = ["Lexicon"]
 
+_KNOWN = frozenset(PHONES)
+
 
 class Lexicon:
     """Pronunciations; a word's first line in the first file that has it counts, as in s3prl's libriphone corpus."""
@@ -47,5 +49,5 @@ class Lexicon:
     def _fault(self, word: str) -> str:
         if not self._phones.get(word):
             return "the lexicon must have every word of the transcripts, one is missing"
-        strange = [phone for phone in self._phones[word] if phone not in PHONES]
+        strange = [phone for phone in self._phones[word] if phone not in _KNOWN]
         return f"pronunciations are made of s3prl's {len(PHONES)} phones, found {strange[0]!r}" if strange else ""

@@ -74,6 +74,6 @@ def _transcripts(chapters: Iterable[Path], problems: Problems) -> dict[str, tupl
     for chapter in sorted(chapters):
         path = chapter / f"{chapter.parent.name}-{chapter.name}.trans.txt"
         for line in read_lines(path, problems, _COMPLETE):
-            name, *words = line.upper().split()
-            found[name] = (path, tuple(words))
+            name, *words = line.split()
+            found[name] = (path, tuple(word.upper() for word in words))
     return found

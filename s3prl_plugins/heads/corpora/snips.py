@@ -27,7 +27,8 @@ _SPEAKERS = {
     "dev": ("Aditi", "Amy", "Geraint", "Nicole"),
     "test": ("Brian", "Emma", "Raveena", "Russell"),
 }
-_PREPARE = "prepare Audio SNIPS as s3prl's docs say, or mend corpus.path"
+_PUNCTUATION = frozenset("?!.,;-")
+_PREPARE = "prepare the corpus by s3prl's preprocess/snips_prepare_data.sh, or mend corpus.path"
 
 
 class SfReader:
@@ -115,9 +116,7 @@ def marked_text(words: Sequence[str], tags: Sequence[str]) -> str:
     return " ".join(chunks)
 
 
-_PUNCTUATION = frozenset("?!.,;-")
-
-
 def _part(name: str, index: int) -> str:
     """A part of an id such as `Ivy-snips-train-0`; empty where there is none."""
-    return dict(enumerate(name.split("-"))).get(index, "")
+    parts = name.split("-")
+    return parts[index] if index < len(parts) else ""

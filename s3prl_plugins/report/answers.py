@@ -1,0 +1,36 @@
+"""One head's answer for one utterance, as a line of text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+__all__ = ["answer_text", "segments"]
+
+
+def answer_text(answer: Any, stretch: float) -> str:
+    """Words and classes as they are; speaker activity as segments; an embedding as its size.
+
+    :param answer: `Prediction.output`.
+    :param stretch: seconds a frame lasts, for logits (frames, speakers).
+    """
+    if isinstance(answer, Tensor) and answer.dim() == 2:
+        return "  ".join(
+            f"speaker {number}: "
+            + (", ".join(f"{start:.2f}-{stop:.2f} s" for start, stop in segments(column, stretch)) or "-")
+            for number, column in enumerate(answer.T, 1)
+        )
+    if isinstance(answer, Tensor):
+        return f"embedding of {answer.numel()} values"
+    return " ".join(answer) if isinstance(answer, tuple) else str(answer)
+
+
+def segments(logits: Tensor, stretch: float) -> list[tuple[float, float]]:
+    """Start and end in seconds of every run of frames with probability above one half.
+
+    :param logits: (frames,).
+    """
+    active = [False, *(logits > 0).tolist(), False]
+    edges = [index for index in range(1, len(active)) if active[index] != active[index - 1]]
+    return [((start - 1) * stretch, (stop - 1) * stretch) for start, stop in zip(edges[::2], edges[1::2])]
