@@ -107,7 +107,7 @@ class Engine:
 
         :raises CorpusError: the child crashed or said nothing.
         """
-        # One file for all voices: espeak-ng lists the folder, and what it finds there changes what it says.
+        # One file for all voices in turn: espeak-ng lists the folder whenever it sets a voice, and takes at most 350.
         (self._variants / _VARIANT).write_text(voice.variant, encoding="ascii")
         for volume in (45, 22, 11):
             native, events = self._in_child(voice, text, volume)
