@@ -11,7 +11,7 @@ class _WaitForS3prl:
     delegates = True
 
     @staticmethod
-    def find_spec(name, path=None, target=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN205
+    def find_spec(name: str, path: object = None, target: object = None) -> object:
         if name != "s3prl":
             return None
         try:

@@ -74,7 +74,10 @@ def test_malformed_overrides_are_refused(option: str) -> None:
 
 
 def test_merge_goes_deep_and_null_replaces() -> None:
-    assert merge({"a": {"b": 1, "c": 2}, "d": {"e": 1}}, {"a": {"b": 3}, "d": None}) == {"a": {"b": 3, "c": 2}, "d": None}
+    assert merge({"a": {"b": 1, "c": 2}, "d": {"e": 1}}, {"a": {"b": 3}, "d": None}) == {
+        "a": {"b": 3, "c": 2},
+        "d": None,
+    }
 
 
 def test_unreadable_yaml_is_named(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CHARACTERS", "LEXICON", "PHONES"]
+__all__ = ["LEXICON"]
 
 # fmt: off
 LEXICON: dict[str, tuple[str, ...]] = {
@@ -119,20 +119,3 @@ you         Y UW1
 }
 # fmt: on
 """Word -> phones, one pronunciation a word."""
-
-# fmt: off
-_VOWELS = ("AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW")
-_CONSONANTS = (
-    "B", "CH", "D", "DH", "F", "G", "HH", "JH", "K", "L", "M", "N", "NG", "P", "R", "S", "SH", "T", "TH", "V", "W",
-    "Y", "Z", "ZH",
-)
-# fmt: on
-PHONES: tuple[str, ...] = (
-    "SIL",
-    "SPN",
-    *sorted([vowel + stress for vowel in _VOWELS for stress in "012"] + [*_CONSONANTS]),
-)
-"""The 71 symbols of s3prl's `ctc/vocab/phoneme.txt`, in its order."""
-
-CHARACTERS = "|ETAONIHSRDLUMCWFGYPBVK'XJQZ"
-"""The symbols of s3prl's `asr/char.dict`, in its order; `|` is the word boundary."""

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from s3prl_plugins.corpora.layouts.plan import Plan, spread, write_lines
-from s3prl_plugins.corpora.lexicon import CHARACTERS, LEXICON, PHONES
+from s3prl_plugins.corpora.lexicon import LEXICON
 from s3prl_plugins.corpora.recordings import Line, Recording, Take
 from s3prl_plugins.corpora.scenes import random_scene
 from s3prl_plugins.corpora.seeding import generator
 from s3prl_plugins.corpora.sizes import Size
 from s3prl_plugins.corpora.texts import Part, sentences
 from s3prl_plugins.corpora.voices import Voice, random_voice
+from s3prl_plugins.superb.units import LETTERS, PHONES
 
 __all__ = ["FOLDERS", "Reader", "plan", "readers"]
 
@@ -82,6 +83,6 @@ def plan(size: Size, seed: int) -> Plan:
             write_lines(base / "len_for_bucket" / f"{folder}.csv", [",file_path,length,label", *rows])
         write_lines(base / "lexicon.txt", [f"{word.upper()} {' '.join(phones)}" for word, phones in LEXICON.items()])
         write_lines(base / "phoneme.txt", PHONES)
-        write_lines(base / "char.dict", [f"{symbol} 1" for symbol in CHARACTERS])
+        write_lines(base / "char.dict", [f"{symbol} 1" for symbol in LETTERS])
 
     return Plan("LibriSpeech", recordings, index, splits)
