@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from s3prl_plugins.heads.contract import Example, Head
 from s3prl_plugins.heads.task import build_head
+from s3prl_plugins.logs import task_metric
 from s3prl_plugins.multitask.config import task_configs
-from s3prl_plugins.multitask.logs import task_metric
 from s3prl_plugins.multitask.streams import Batch, TaskStream, evaluation_batches
 from s3prl_plugins.multitask.tasks import read_tasks, without_leaks
 from s3prl_plugins.seeding import derive, seeded

@@ -26,10 +26,10 @@ def run(args: argparse.Namespace) -> int:
     from s3prl_plugins.cli import main
     from s3prl_plugins.config import load_yaml, override
     from s3prl_plugins.corpora.build import make
+    from s3prl_plugins.logs import logged_scores
     from s3prl_plugins.multitask import checkpoint
     from s3prl_plugins.multitask.config import find_config
     from s3prl_plugins.multitask.experiment import Experiment
-    from s3prl_plugins.multitask.logs import logged_scores
     from s3prl_plugins.multitask.stock import stock_args
     from s3prl_plugins.report.page import write_page
     from s3prl_plugins.report.table import results_table

@@ -71,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
             raise ConfigError("--tasks cannot change a run that is continued; start a new one with another -p")
         config = {**config, "tasks": args.tasks}
     experiment = Experiment(stock_args(**given), override(args.override, config))
+    experiment.read(args.evaluate_split)
     experiment.train()
     results = experiment.evaluate(args.evaluate_split)
     print(results_table(results))

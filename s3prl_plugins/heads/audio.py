@@ -11,10 +11,12 @@ from torch import Tensor
 from s3prl_plugins.errors import CorpusError
 from s3prl_plugins.problems import Problems
 
-__all__ = ["SAMPLE_RATE", "load", "seconds"]
+__all__ = ["SAMPLE_RATE", "SHORTEST", "load", "seconds"]
 
 SAMPLE_RATE = 16000
 """Samples per second of every SUPERB corpus and upstream."""
+SHORTEST = 400
+"""Samples that give one frame of HuBERT, wav2vec 2.0, WavLM, or one 25 ms window of fbank."""
 
 _RESAMPLE = "convert it to 16 kHz mono, e.g. with: sox IN -r 16000 -c 1 OUT"
 
@@ -50,7 +52,9 @@ def load(path: Path, start: int = 0, stop: int | None = None) -> Tensor:
     except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
         if not path.is_file():
             raise CorpusError(f"{path}: audio file is missing; complete the corpus") from error
-        raise CorpusError(f"{path}: audio cannot be read ({error}); replace the file") from error
+        # libsndfile has no words for some faults of its flac decoder.
+        reason = str(error) or f"libsndfile error {getattr(error, 'code', '')}"
+        raise CorpusError(f"{path}: audio cannot be read ({reason}); replace the file") from error
     if rate != SAMPLE_RATE:
         raise CorpusError(f"{path}: sample rate must be {SAMPLE_RATE} Hz, found {rate}; {_RESAMPLE}")
     if samples.shape[1] != 1:

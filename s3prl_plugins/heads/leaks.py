@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from s3prl_plugins.heads.contract import Example
 
-__all__ = ["Leak", "find_leaks"]
+__all__ = ["Leak", "find_leaks", "leaked_names"]
+
+_Place = tuple[str, str]
+"""Task and split."""
 
 
 @dataclass(frozen=True)
@@ -30,35 +32,52 @@ def find_leaks(
 ) -> list[Leak]:
     """Every pair of a task's training split and another task's held-out split that share samples or speakers.
 
-    Two utterances share samples if they use overlapping stretches of the same file.
+    Two utterances share samples if they use overlapping stretches of the same file; links to a file are that file.
+    Copies are not found by their samples, but by their speakers if both corpora are the same.
 
     :param training: task -> its training utterances.
     :param held_out: task -> split -> utterances it is evaluated on.
     """
-    leaks = []
-    for train_task, held_task, split, examples in _pairs(training, held_out):
-        by_file = defaultdict(list)
+    places = {(task, split): examples for task, splits in held_out.items() for split, examples in splits.items()}
+    speakers = {place: _speakers(examples) for place, examples in places.items()}
+    by_file: dict[object, list[tuple[_Place, Example]]] = defaultdict(list)
+    for place, examples in places.items():
         for example in examples:
-            by_file[_file(example)].append(example)
-        shared = [e.name for e in training[train_task] if any(_overlap(e, other) for other in by_file[_file(e)])]
-        speakers = {e.speaker for e in training[train_task]} & {e.speaker for e in examples} - {""}
-        if shared or speakers:
-            leaks.append(Leak(train_task, held_task, split, tuple(shared), tuple(sorted(speakers))))
+            by_file[_file(example)].append((place, example))
+    leaks = []
+    for task, examples in training.items():
+        shared: dict[_Place, list[str]] = defaultdict(list)
+        for example in examples:
+            candidates = by_file.get(_file(example), ())
+            for place in {place for place, other in candidates if _overlap(example, other)}:
+                shared[place].append(example.name)
+        own = _speakers(examples)
+        for place, others in speakers.items():
+            if place[0] != task and (shared[place] or own & others):
+                leaks.append(Leak(task, *place, tuple(shared[place]), tuple(sorted(own & others))))
     return leaks
 
 
-def _pairs(
-    training: Mapping[str, Sequence[Example]], held_out: Mapping[str, Mapping[str, Sequence[Example]]]
-) -> Iterator[tuple[str, str, str, Sequence[Example]]]:
-    for train_task in training:
-        for held_task, splits in held_out.items():
-            if held_task != train_task:
-                for split, examples in splits.items():
-                    yield train_task, held_task, split, examples
+def leaked_names(leaks: Iterable[Leak]) -> dict[str, set[str]]:
+    """Task -> names of its training utterances that any other task evaluates on; tasks without such are left out."""
+    names: dict[str, set[str]] = defaultdict(set)
+    for leak in leaks:
+        if leak.utterances:
+            names[leak.train_task].update(leak.utterances)
+    return dict(names)
 
 
-def _file(example: Example) -> Path:
-    return example.path.absolute()
+def _speakers(examples: Iterable[Example]) -> set[str]:
+    return {example.speaker for example in examples} - {""}
+
+
+def _file(example: Example) -> object:
+    """What two names of one file have in common: device and inode, or the path of a file that is not there."""
+    try:
+        status = example.path.stat()
+    except OSError:
+        return example.path.absolute()
+    return status.st_dev, status.st_ino
 
 
 def _overlap(one: Example, other: Example) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -15,12 +16,13 @@ from tqdm import tqdm
 from s3prl_plugins.config import plain
 from s3prl_plugins.errors import CheckpointError, ConfigError
 from s3prl_plugins.heads.contract import Example, Scores
+from s3prl_plugins.logs import RunLogger, task_metric
 from s3prl_plugins.multitask import checkpoint as checkpoints
 from s3prl_plugins.multitask.balancers import build_balancer
 from s3prl_plugins.multitask.config import run_config
 from s3prl_plugins.multitask.evaluation import Evaluator, parse_splits, update_results
+from s3prl_plugins.multitask.folder import undone_on_error
 from s3prl_plugins.multitask.joint import JointModel
-from s3prl_plugins.multitask.logs import RunLogger, task_metric
 from s3prl_plugins.multitask.optim import Optimizers
 from s3prl_plugins.multitask.streams import Batch, TaskStream
 from s3prl_plugins.multitask.tasks import read_tasks, without_leaks
@@ -101,8 +103,9 @@ class Experiment:
             raise ConfigError(
                 f"{self.folder} already holds a run; continue it with -a, or choose another folder with -p"
             )
-        self.folder.mkdir(parents=True, exist_ok=True)
-        logger = RunLogger(self.folder, done)
+        if self.config.runner.eval_step or self.config.runner.eval_at_start:
+            for split in self.config.runner.eval_splits:
+                self.read(split)
 
         def save(step: int) -> None:
             training = {
@@ -121,17 +124,20 @@ class Experiment:
                     scores = self.evaluator.evaluate(task, name)
                     logger.log(step, {task_metric(name, task, metric): value for metric, value in scores.items()})
 
-        trainer = Trainer(
-            self.model, streams, optimizers, balancer, self.config.runner, self.args.seed, logger, save, evaluate
-        )
-        try:
+        with undone_on_error(self.folder), contextlib.closing(RunLogger(self.folder, done)) as logger:
+            trainer = Trainer(
+                self.model, streams, optimizers, balancer, self.config.runner, self.args.seed, logger, save, evaluate
+            )
             if self.config.runner.eval_at_start and not done:
                 evaluate(0)
             trainer.run(done + 1)
             if self.config.runner.eval_step and done < self.config.runner.total_steps:
                 evaluate(self.config.runner.total_steps)
-        finally:
-            logger.close()
+
+    def read(self, splits: str) -> None:
+        """Read indexes and audio headers of splits (as `-t` names them) now: their faults surface before training."""
+        for task, split in self.splits(splits):
+            self.tasks[task].examples(split)
 
     def splits(self, text: str) -> list[tuple[str, str]]:
         """The (task, split) pairs that s3prl's `-t` names."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from s3prl_plugins.errors import CheckpointError
+from s3prl_plugins.errors import CheckpointError, UserError
 from s3prl_plugins.heads.contract import Example, Reader
 from s3prl_plugins.heads.task import BatchConfig
 from s3prl_plugins.multitask.sampling import balanced_order, batches_in_order, training_batches
@@ -49,13 +49,20 @@ class _Ticket:
     index: int
 
 
-class _Batches(Dataset[Batch]):
-    """Maps a ticket to its batch; a training epoch number makes crops random, None does not."""
+class _Batches(Dataset["Batch | UserError"]):
+    """Maps a ticket to its batch, or to the error that prevents it; a seed makes crops random, None does not."""
 
     def __init__(self, reader: Reader, examples: Sequence[Example], seed: int | None) -> None:
         self.reader, self.examples, self.seed = reader, examples, seed
 
-    def __getitem__(self, ticket: _Ticket) -> Batch:
+    def __getitem__(self, ticket: _Ticket) -> Batch | UserError:
+        # A DataLoader would raise its worker's error as another one, its message the whole traceback.
+        try:
+            return self._batch(ticket)
+        except UserError as error:
+            return error
+
+    def _batch(self, ticket: _Ticket) -> Batch:
         chosen = [self.examples[index] for index in ticket.indices]
         waves = []
         for place, example in enumerate(chosen):
@@ -90,7 +97,7 @@ class TaskStream:
         self._task = reader.card.name
         self._seconds = [example.seconds for example in examples]
         self._next = (0, 0)
-        self._batches: Iterator[Batch] | None = None
+        self._batches: Iterator[Batch | UserError] | None = None
 
     @property
     def epoch(self) -> int:
@@ -110,7 +117,7 @@ class TaskStream:
         """The next batch."""
         if self._batches is None:
             self._batches = self._open()
-        batch = next(self._batches)
+        batch = _whole(next(self._batches))
         self._next = (batch.epoch, batch.index + 1)
         return batch
 
@@ -136,7 +143,7 @@ class TaskStream:
                 if epoch > first or index >= skip:
                     yield _Ticket(tuple(indices), epoch, index)
 
-    def _open(self) -> Iterator[Batch]:
+    def _open(self) -> Iterator[Batch | UserError]:
         dataset = _Batches(self._reader, self._examples, self._seed)
         if self._workers == 0:
             return (dataset[ticket] for ticket in self._tickets())
@@ -163,5 +170,11 @@ def evaluation_batches(
     tickets = [_Ticket(tuple(indices), 0, number) for number, indices in enumerate(plan)]
     dataset = _Batches(reader, examples, None)
     if workers == 0:
-        return len(tickets), (dataset[ticket] for ticket in tickets)
-    return len(tickets), iter(DataLoader(dataset, batch_size=None, sampler=tickets, num_workers=workers))
+        return len(tickets), (_whole(dataset[ticket]) for ticket in tickets)
+    return len(tickets), map(_whole, DataLoader(dataset, batch_size=None, sampler=tickets, num_workers=workers))
+
+
+def _whole(batch: Batch | UserError) -> Batch:
+    if isinstance(batch, UserError):
+        raise batch
+    return batch

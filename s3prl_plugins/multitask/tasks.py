@@ -9,7 +9,7 @@ from typing import Any
 
 from s3prl_plugins.errors import CorpusError
 from s3prl_plugins.heads.contract import Example, Reader
-from s3prl_plugins.heads.leaks import find_leaks
+from s3prl_plugins.heads.leaks import find_leaks, leaked_names
 from s3prl_plugins.heads.task import TaskConfig, build_reader
 from s3prl_plugins.problems import Problems
 
@@ -49,10 +49,8 @@ def without_leaks(tasks: Mapping[str, TaskData]) -> dict[str, list[Example]]:
         name: {split: data.examples(split) for split in (data.config.card.dev, data.config.card.test)}
         for name, data in tasks.items()
     }
-    leaked: dict[str, set[str]] = {name: set() for name in tasks}
-    for leak in find_leaks(training, held_out):
-        leaked[leak.train_task].update(leak.utterances)
-    kept = {name: [e for e in examples if e.name not in leaked[name]] for name, examples in training.items()}
+    leaked = leaked_names(find_leaks(training, held_out))
+    kept = {name: [e for e in examples if e.name not in leaked.get(name, ())] for name, examples in training.items()}
     for name, examples in kept.items():
         if not examples:
             raise CorpusError(

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import torch
 from tqdm import tqdm
 
+from s3prl_plugins.logs import MetricLogger, task_metric
 from s3prl_plugins.multitask.balancers import Balancer
 from s3prl_plugins.multitask.config import RunnerConfig
 from s3prl_plugins.multitask.joint import JointModel
-from s3prl_plugins.multitask.logs import MetricLogger, task_metric
 from s3prl_plugins.multitask.optim import Optimizers, clip_gradients
 from s3prl_plugins.multitask.streams import TaskStream
 from s3prl_plugins.seeding import seeded

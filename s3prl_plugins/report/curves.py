@@ -6,7 +6,7 @@ import io
 from collections.abc import Sequence
 
 from s3prl_plugins.errors import UserError
-from s3prl_plugins.multitask.logs import task_metric
+from s3prl_plugins.logs import task_metric
 from s3prl_plugins.superb.cards import card
 
 __all__ = ["learning_curves"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from s3prl_plugins.errors import UserError
-from s3prl_plugins.multitask.logs import logged_scores, read_metrics
+from s3prl_plugins.logs import logged_scores, read_metrics
 from s3prl_plugins.report.curves import learning_curves
 from s3prl_plugins.report.table import result_rows
 

@@ -32,7 +32,7 @@ def test_faults_are_named(tmp_path: Path) -> None:
     test.write_text(test.read_text().replace("lamp", "moon", 1))
     problems = Problems(gather=True)
     assert len(build_reader(config("ic"), tmp_path).examples("test", problems)) == 4
-    assert "test-1.wav: object 'moon' of test is not in the training csv" in str(problems.found[0])
+    assert "test_data.csv: object must be one of the training csv's, found 'moon' for " in str(problems.found[0])
     test.write_text("path,action,object\na.wav,x,y\n")
     with pytest.raises(CorpusError, match=r"test_data\.csv: columns path, .* 'location' is missing; restore"):
         build_reader(config("ic"), tmp_path).examples("test", Problems())

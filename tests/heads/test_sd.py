@@ -84,3 +84,10 @@ def test_faults_are_named(tmp_path: Path) -> None:
         "dev-1: more speakers than the head's num_speakers",
     ):
         assert fault in text
+
+
+@pytest.mark.parametrize(("chunk", "pieces"), [(62, 2), (61, 3)])
+def test_a_last_piece_too_short_for_an_upstream_is_left_out(root: Path, chunk: int, pieces: int) -> None:
+    reader = build_reader(config("sd", corpus={"chunk_frames": chunk}), root)
+    found = [example for example in reader.examples("train", Problems()) if example.path.stem == "train-0"]
+    assert len(found) == pieces  # of 125 frames; 1 frame is 320 samples, 3 are 960

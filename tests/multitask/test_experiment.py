@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 import torch
-from s3prl_plugins.upstream.hubert.checkpoint import random_checkpoint, write_checkpoint
 
 import s3prl_plugins  # noqa: F401  (s3prl imports only after its repairs)
 from s3prl_plugins.config import load_yaml, merge
 from s3prl_plugins.errors import CheckpointError, ConfigError
+from s3prl_plugins.logs import logged_scores, read_metrics
 from s3prl_plugins.multitask import checkpoint
 from s3prl_plugins.multitask.config import find_config
 from s3prl_plugins.multitask.experiment import Experiment
-from s3prl_plugins.multitask.logs import logged_scores, read_metrics
 from s3prl_plugins.multitask.stock import MultitaskRunner, stock_args
 from s3prl_plugins.report.page import write_page
 from s3prl_plugins.superb.cards import FINETUNED_TASKS, card
+from s3prl_plugins.upstream.hubert.checkpoint import random_checkpoint, write_checkpoint
 
 
 @pytest.fixture(scope="module")

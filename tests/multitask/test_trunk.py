@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 from fakes_multitask import Frames
-from s3prl_plugins.upstream.hubert.checkpoint import random_checkpoint, write_checkpoint
 
 import s3prl_plugins  # noqa: F401  (s3prl imports only after its repairs)
 from s3prl_plugins.errors import ConfigError, CorpusError
 from s3prl_plugins.multitask.layermix import LayerMix
 from s3prl_plugins.multitask.trunk import Trunk
+from s3prl_plugins.upstream.hubert.checkpoint import random_checkpoint, write_checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from s3prl_plugins.errors import UserError
-from s3prl_plugins.multitask.logs import RunLogger, logged_scores, read_metrics
+from s3prl_plugins.logs import RunLogger, logged_scores, read_metrics
 from s3prl_plugins.report.answers import answer_text, segments
 from s3prl_plugins.report.page import write_page
 from s3prl_plugins.report.table import results_table

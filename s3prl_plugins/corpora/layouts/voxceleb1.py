@@ -28,22 +28,24 @@ def plan(size: Size, seed: int) -> Plan:
     """Stretches of 2.03 to 2.12 s; each video has a room and a microphone of its own; noise at 3 to 20 dB throughout.
 
     As in the real corpus, SID's split goes by video over the speakers of both folders, so that SID's dev and test
-    utterances of dev-folder speakers lie in ASV's training folder.
+    utterances of dev-folder speakers lie in ASV's training folder, and some of SID's training utterances are in ASV's
+    trials. Here that is one a speaker: SID must not lose its speakers where `exclude_other_tests` drops those.
     """
     recordings: list[Recording] = []
     splits: dict[str, list[str]] = {part: [] for part in _PARTS}
-    utterances: dict[str, list[str]] = {}
+    trialled: dict[str, list[str]] = {}
     for number in range(sum(size.vox_speakers)):
         speaker = f"id{10001 + number}"
         folder = "dev" if number < size.vox_speakers[0] else "test"
-        utterances[speaker] = []
+        trialled[speaker] = []
         for part, count in zip(_PARTS, size.vox_utterances):
             for take in range(count):
                 recording = _utterance(folder, speaker, part, take, seed)
                 recordings.append(recording)
                 splits[part].append(recording.path)
-                utterances[speaker].append(recording.path.split("/wav/")[1])
-    ids = list(utterances)
+                if part != "train" or take == 0:
+                    trialled[speaker].append(recording.path.split("/wav/")[1])
+    ids = list(trialled)
     held_out = ids[size.vox_speakers[0] - size.vox_dev_trial_speakers : size.vox_speakers[0]]
     tested = ids[size.vox_speakers[0] :]
 
@@ -56,7 +58,7 @@ def plan(size: Size, seed: int) -> Plan:
             ("voxceleb1_test_v2.txt", tested, size.vox_trials[1]),
         ):
             random = generator(seed, "VoxCeleb1", name)
-            write_lines(base / name, _trials({speaker: utterances[speaker] for speaker in speakers}, count, random))
+            write_lines(base / name, _trials({speaker: trialled[speaker] for speaker in speakers}, count, random))
 
     return Plan("VoxCeleb1", recordings, index, splits)
 

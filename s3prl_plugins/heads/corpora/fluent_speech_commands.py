@@ -48,9 +48,10 @@ class IcReader:
         known = self.labels(problems)
         drafts = []
         for row in self._rows(name, problems):
-            unseen = [f"{slot} {row[slot]!r}" for slot in SLOTS if row[slot] not in known[slot]]
+            unseen = [slot for slot in SLOTS if row[slot] not in known[slot]]
             if unseen:
-                problems.add(row["path"], f"{unseen[0]} of {split} is not in the training csv", "remove the utterance")
+                rule = f"{unseen[0]} must be one of the training csv's, found {row[unseen[0]]!r} for {row['path']}"
+                problems.add(self.files()[("train", "dev", "test").index(name)], rule, "remove the row")
                 continue
             speaker = f"FSC/{row['speakerId']}" if row.get("speakerId") else ""
             label = tuple(row[slot] for slot in SLOTS)

@@ -61,7 +61,8 @@ class ErReader:
 
     def examples(self, split: str, problems: Problems) -> list[Example]:
         name = self.card.split(split)
-        emotions, rows = self._read("test" if name == "test" else "train", problems)
+        part = "test" if name == "test" else "train"
+        emotions, rows = self._read(part, problems)
         if name != "test":
             order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0)).tolist()
             training = int((1 - self.valid_ratio) * len(rows))
@@ -72,7 +73,8 @@ class ErReader:
                 speaker = f"IEMOCAP/{row['speaker']}" if row.get("speaker") else ""
                 drafts.append(Example(Path(row["path"]).stem, self.path / row["path"], 0.0, row["label"], speaker))
             else:
-                problems.add(row["path"], f"label must be one of {', '.join(emotions)}, found {row['label']!r}", _CURE)
+                rule = f"label must be one of {', '.join(emotions)}, found {row['label']!r} for {row['path']}"
+                problems.add(self.meta_data / f"{part}_meta_data.json", rule, _CURE)
         return measured(drafts, name, problems)
 
     def waveform(self, example: Example, generator: torch.Generator | None) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from s3prl_plugins.errors import ConfigError
-from s3prl_plugins.heads.audio import SAMPLE_RATE, load
+from s3prl_plugins.heads.audio import SAMPLE_RATE, SHORTEST, load
 from s3prl_plugins.heads.contract import Example
 from s3prl_plugins.heads.corpora.index import has_folder, measured, read_fields
 from s3prl_plugins.heads.task import TaskConfig
@@ -90,10 +90,15 @@ class SdReader:
         return load(example.path, example.start, example.stop)
 
     def _stretches(self, whole: Example, frames: int, chunk: int, turns: Sequence[Segment]) -> list[Example]:
-        """A recording of `frames` frames in pieces of at most `chunk`; a part of a frame at its end is left out."""
-        pieces = []
+        """A recording of `frames` frames in pieces of at most `chunk`.
+
+        Left out are a part of a frame at its end and a last piece that is too short for an upstream (s3prl keeps it).
+        """
+        pieces: list[Example] = []
         for first in range(0, frames, max(chunk, 1)):
             start, stop = first * self.frame_shift, min(first + chunk, frames) * self.frame_shift
+            if pieces and stop - start < SHORTEST:
+                break
             name = whole.name if chunk >= frames else f"{whole.name}#{first // chunk}"
             label = _clipped(turns, start / SAMPLE_RATE, stop / SAMPLE_RATE)
             pieces.append(Example(name, whole.path, (stop - start) / SAMPLE_RATE, label, start=start, stop=stop))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -172,8 +172,8 @@ class AsvReader:
 
     def _long_enough(self, drafts: list[Example], problems: Problems) -> list[Example]:
         limit = self.config.max_seconds or float("inf")
-        found = measured(drafts, "train", problems, limit)
-        kept = [example for example in found if example.seconds >= min(self.config.min_seconds, limit)]
+        found = measured(drafts, "train", problems)
+        kept = [replace(e, seconds=min(e.seconds, limit)) for e in found if e.seconds >= self.config.min_seconds]
         if found and not kept:
             rule = f"every training file is shorter than min_seconds {self.config.min_seconds}"
             problems.add(self.train_folder, rule, "lower corpus.min_seconds in the task's config")
