@@ -1,5 +1,6 @@
 """Making the corpora: the same seed gives the same bytes, whole or not at all, and faults are one line."""
 
+import functools
 import json
 import multiprocessing
 import os
@@ -161,7 +162,9 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
 def test_workers_end_with_the_maker_however_it_ends(tmp_path, how):
     """They hold the other end of stderr, which closes only when the last of them is gone."""
     command = [sys.executable, "-m", "s3prl_plugins.cli", "corpus", "make", str(tmp_path / "corpus"), "--jobs", "2"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE) as maker:
+    # A shell that starts this in the background makes it ignore SIGINT.
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, preexec_fn=heed) as maker:
         while b"file/s" not in maker.stderr.read(80):
             pass
         maker.send_signal(how)
