@@ -61,6 +61,8 @@ class OptimizersConfig:
     heads: OptimizerConfig
     featurizer: OptimizerConfig | None = None
     """Of the layer weights; null takes the encoder's settings, as the paper does."""
+    head_lr: dict[str, float] = field(default_factory=dict)
+    """Task -> highest learning rate of its head, where it is not `heads.lr`."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,9 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         task_names(self.tasks)
+        for name in self.optimizer.head_lr:
+            if name not in FINETUNED_TASKS:
+                raise ConfigError(f"unknown task config.optimizer.head_lr.{name}; {nearest(name, FINETUNED_TASKS)}")
 
     @property
     def task_configs(self) -> dict[str, TaskConfig]:

@@ -45,21 +45,22 @@ class Experiment:
 
     def __init__(self, args: argparse.Namespace, config: Mapping[str, Any]) -> None:
         self.args, self.config = args, run_config(config)
-        self.checkpoint, self.passed_over = self._find_checkpoint()
-        self.folder = self.checkpoint.path.parent if args.past_exp and self.checkpoint else Path(args.expdir)
+        self.checkpoint = self._find_checkpoint()
+        self.resumed = self.checkpoint if args.past_exp else None
+        self.folder = self.resumed.path.parent if self.resumed else Path(args.expdir)
         self.device = choose_device(args.device)
         self.tasks = read_tasks(self.config.task_configs, self.config.corpus_root)
         self.model = self._build_model()
         self.evaluator = Evaluator(self.model, self.tasks, self.config.runner.num_workers)
 
-    def _find_checkpoint(self) -> tuple[checkpoints.Checkpoint | None, list[str]]:
+    def _find_checkpoint(self) -> checkpoints.Checkpoint | None:
         place = self.args.past_exp or self.args.init_ckpt
         if not place:
-            return None, []
+            return None
         found, passed = checkpoints.newest_whole(Path(place))
         for message in passed:
             tqdm.write(f"[multitask] {message}; going back to step {found.step}")
-        return found, passed
+        return found
 
     def _build_model(self) -> JointModel:
         args, config = self.args, self.config
@@ -80,32 +81,20 @@ class Experiment:
 
     def train(self) -> None:
         """Train to the end, from the start or from the checkpoint of `past_exp`."""
-        for name, data in self.tasks.items():
-            if plain(data.labels()) != plain(self.model.labels[name]):
-                raise CheckpointError(
-                    f"the labels of {name!r} in the checkpoint are not those of the corpus at {self.config.corpus_root}; "
-                    "train on the corpus it was made with, or start without -i"
-                )
+        self._check_start()
         streams = self._streams()
         optimizers = Optimizers(
             self.model.parts(), self.config.optimizer, self.config.runner.warmup_steps, self.config.runner.total_steps
         )
         balancer = build_balancer(self.config.balancer, self.config.tasks)
         done = 0
-        if self.args.past_exp and self.checkpoint:
-            done = self.checkpoint.step
-            state = checkpoints.load_tensors(self.checkpoint, "training")
+        if self.resumed is not None:
+            done = self.resumed.step
+            state = checkpoints.load_tensors(self.resumed, "training")
             optimizers.load_state_dict(state["optimizers"])
             balancer.load_state_dict(state["balancer"])
             for name, stream in streams.items():
                 stream.load_state_dict(state["streams"][name])
-        elif checkpoints.find(self.folder):
-            raise ConfigError(
-                f"{self.folder} already holds a run; continue it with -a, or choose another folder with -p"
-            )
-        if self.config.runner.eval_step or self.config.runner.eval_at_start:
-            for split in self.config.runner.eval_splits:
-                self.read(split)
 
         def save(step: int) -> None:
             training = {
@@ -133,6 +122,22 @@ class Experiment:
             trainer.run(done + 1)
             if self.config.runner.eval_step and done < self.config.runner.total_steps:
                 evaluate(self.config.runner.total_steps)
+
+    def _check_start(self) -> None:
+        """What can be known to go wrong is an error before anything is written."""
+        for name, data in self.tasks.items():
+            if plain(data.labels()) != plain(self.model.labels[name]):
+                raise CheckpointError(
+                    f"the labels of {name!r} in the checkpoint are not those of the corpus at {self.config.corpus_root}; "
+                    "train on the corpus it was made with, or start without -i"
+                )
+        if self.resumed is None and checkpoints.find(self.folder):
+            raise ConfigError(
+                f"{self.folder} already holds a run; continue it with -a, or choose another folder with -p"
+            )
+        if self.config.runner.eval_step or self.config.runner.eval_at_start:
+            for split in self.config.runner.eval_splits:
+                self.read(split)
 
     def read(self, splits: str) -> None:
         """Read indexes and audio headers of splits (as `-t` names them) now: their faults surface before training."""

@@ -1,8 +1,9 @@
-"""Three optimizers - encoder, layer weights, heads - on one schedule, and clipping by part."""
+"""Optimizers of encoder, layer weights and each head on one schedule, and clipping by part."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -30,14 +31,8 @@ class Optimizers:
     def __init__(
         self, parts: Mapping[str, list[nn.Parameter]], config: OptimizersConfig, warmup: int, total: int
     ) -> None:
-        heads = [p for name, parameters in parts.items() if name.startswith("head/") for p in parameters]
-        groups = {
-            "upstream": (parts["upstream"], config.upstream),
-            "featurizer": (parts["featurizer"], config.featurizer or config.upstream),
-            "heads": (heads, config.heads),
-        }
         self._optimizers = {
-            name: _optimizer(name, parameters, options) for name, (parameters, options) in groups.items() if parameters
+            name: _optimizer(*_settings(name, config), parameters) for name, parameters in parts.items() if parameters
         }
         self._warmup, self._total = warmup, total
 
@@ -83,12 +78,22 @@ def clip_gradients(parts: Mapping[str, list[nn.Parameter]], config: ClipConfig) 
     return norms
 
 
-def _optimizer(part: str, parameters: list[nn.Parameter], config: OptimizerConfig) -> torch.optim.Optimizer:
+def _settings(part: str, config: OptimizersConfig) -> tuple[str, OptimizerConfig]:
+    """The key of the configuration that a part follows, and its settings."""
+    kind, _, task = part.partition("/")
+    if kind == "head":
+        return "heads", replace(config.heads, lr=config.head_lr.get(task, config.heads.lr))
+    if kind == "featurizer" and config.featurizer is not None:
+        return "featurizer", config.featurizer
+    return "upstream", config.upstream
+
+
+def _optimizer(key: str, config: OptimizerConfig, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
     kind: Any = getattr(torch.optim, config.name, None)
     if not isinstance(kind, type) or not issubclass(kind, torch.optim.Optimizer):
-        raise ConfigError(f"config.optimizer.{part}.name is {config.name!r}; it must name a torch.optim class")
+        raise ConfigError(f"config.optimizer.{key}.name is {config.name!r}; it must name a torch.optim class")
     try:
         arguments: dict[str, Any] = {"lr": config.lr, **config.options}
         return kind(parameters, **arguments)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"config.optimizer.{part}.options do not fit {config.name}: {error}") from error
+        raise ConfigError(f"config.optimizer.{key}.options do not fit {config.name}: {error}") from error

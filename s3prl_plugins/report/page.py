@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from s3prl_plugins.errors import UserError
-from s3prl_plugins.logs import logged_scores, read_metrics
+from s3prl_plugins.logs import logged_scores, read_metrics, task_metric
 from s3prl_plugins.report.curves import learning_curves
-from s3prl_plugins.report.table import result_rows
+from s3prl_plugins.report.table import Results, result_rows
 
 __all__ = ["write_page"]
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
 table { border-collapse: collapse; } th, td { padding: .3rem .8rem; border-bottom: 1px solid #ddd; text-align: left; }
-td:nth-child(n+3) { font-variant-numeric: tabular-nums; } svg { max-width: 100%; height: auto; } .note { color: #666; }
+td { font-variant-numeric: tabular-nums; } td:nth-child(4) { white-space: nowrap; }
+svg { max-width: 100%; height: auto; } .note { color: #666; }
 """
 _CLOSED_WORLD = (
     "Mini-SUPERB is synthetic speech: these numbers compare methods on it with each other and must never be set "
@@ -48,9 +48,7 @@ def write_page(folder: Path) -> Path:
         "<h2>Scores</h2>",
         _table(result_rows(scores, logged_scores(folder, 0))),
         "<h2>Learning curves</h2>",
-        _curves(folder, about),
-    ]
-    parts += [
+        _curves(read_metrics(folder), scores, content["step"], about["tasks"]),
         "<h2>About this run</h2>",
         _table([["key", "value"], *([key, _text(value)] for key, value in about.items())]),
     ]
@@ -62,9 +60,11 @@ def write_page(folder: Path) -> Path:
     return target
 
 
-def _curves(folder: Path, about: Mapping[str, Any]) -> str:
+def _curves(entries: list[dict[str, float]], scores: Results, step: int, tasks: list[str]) -> str:
+    """The logged losses, and as their last point those of the final evaluation."""
+    final = {task_metric(split, task, "loss"): one["loss"] for (task, split), one in scores.items() if "loss" in one}
     try:
-        return learning_curves(read_metrics(folder), about["tasks"])
+        return learning_curves([*entries, {"step": step, **final}], tasks)
     except UserError as error:
         return f"<p class=note>{html.escape(str(error))}</p>"
 

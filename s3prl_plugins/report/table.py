@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from s3prl_plugins.superb.cards import CARDS, Metric
 
-__all__ = ["format_table", "result_rows", "results_table"]
+__all__ = ["Results", "format_table", "result_rows", "results_table"]
 
 Results = Mapping[tuple[str, str], Mapping[str, float]]
 """(task, split) -> metric -> value."""

@@ -91,7 +91,7 @@ def test_losses_fall_for_every_task() -> None:
         assert losses[-1] < 0.5 * losses[0]
     last = run.log.steps[300]
     assert last["train/skipped_steps"] == 0 and last["train/audio_seconds_per_second"] > 0
-    assert {"train/lr/upstream", "train/lr/heads", "train/grad_norm/upstream", "train/grad_norm/head/ks"} <= set(last)
+    assert {"train/lr/upstream", "train/lr/head/ks", "train/grad_norm/upstream", "train/grad_norm/head/ks"} <= set(last)
 
 
 def test_task_by_task_gradients_equal_those_of_the_joint_loss() -> None:
@@ -197,6 +197,14 @@ def test_the_schedule_is_s3prls() -> None:
 def test_balancer_settings_that_do_not_fit_are_named(balancer: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         build_balancer(balancer, ("ks", "sid"))
+
+
+def test_a_head_can_have_a_learning_rate_of_its_own() -> None:
+    chosen = run_config({**MAPPING, "optimizer": {**MAPPING["optimizer"], "head_lr": {"sid": 1e-4}}})
+    rates = Optimizers(joint_model().parts(), chosen.optimizer, 0, 10).rates(6)
+    assert rates == pytest.approx({"upstream": 5e-4, "featurizer": 5e-4, "head/ks": 5e-3, "head/sid": 5e-5})
+    with pytest.raises(ConfigError, match=r"unknown task config\.optimizer\.head_lr\.sidd; did you mean 'sid'"):
+        run_config({**MAPPING, "optimizer": {**MAPPING["optimizer"], "head_lr": {"sidd": 1e-4}}})
 
 
 def test_fixed_weights_default_to_one() -> None:
