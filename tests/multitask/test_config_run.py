@@ -88,7 +88,7 @@ def test_a_configuration_is_found_by_path_or_shipped_name(tmp_path: Path, monkey
         ("config.encoder.padding=non", "config.encoder.padding is 'non'; did you mean 'none'"),
         ("config.optimizer.heads.lr=fast", "config.optimizer.heads.lr must be float, found 'fast'"),
         ("config.optimizer.heads.lr=-1", "lr must not be negative, found -1"),
-        ("config.runner.warmup_steps=9999", r"warmup_steps must lie in 0..total_steps \(600\), found 9999"),
+        ("config.runner.warmup_steps=9999", r"warmup_steps must lie in 0..total_steps \(\d+\), found 9999"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_used_is_named(option: str, message: str) -> None:
