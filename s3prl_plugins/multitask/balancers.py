@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from s3prl_plugins.config import build
 from s3prl_plugins.errors import ConfigError, nearest
+from s3prl_plugins.superb.cards import FINETUNED_TASKS
 
 __all__ = ["Balancer", "FixedWeights", "build_balancer"]
 
@@ -32,15 +33,13 @@ class FixedWeights:
     """The plain weighted sum of losses (arXiv 2110.09930 sums them with weight 1).
 
     :param tasks: the tasks of the run.
-    :param weights: task -> weight, at least 0; 1 where none is given.
+    :param weights: task -> weight, at least 0; 1 where none is given. Tasks that are not trained may be among them.
     """
 
     def __init__(self, tasks: Sequence[str], weights: Mapping[str, float]) -> None:
         for name, weight in weights.items():
-            if name not in tasks:
-                raise ConfigError(
-                    f"config.balancer.weights names {name!r}, which is not trained; {nearest(name, tasks)}"
-                )
+            if name not in FINETUNED_TASKS:
+                raise ConfigError(f"unknown task config.balancer.weights.{name}; {nearest(name, FINETUNED_TASKS)}")
             if weight < 0:
                 raise ConfigError(f"config.balancer.weights.{name} must not be negative, found {weight}")
         self._weights = {name: float(weights.get(name, 1.0)) for name in tasks}

@@ -189,7 +189,7 @@ def test_the_schedule_is_s3prls() -> None:
     ("balancer", "message"),
     [
         ({"name": "fxed"}, "unknown config.balancer.name 'fxed'; did you mean 'fixed'"),
-        ({"name": "fixed", "weights": {"asr": 2}}, "weights names 'asr', which is not trained"),
+        ({"name": "fixed", "weights": {"asrr": 2}}, "unknown task config.balancer.weights.asrr; did you mean 'asr'"),
         ({"name": "fixed", "weights": {"ks": -1}}, "weights.ks must not be negative, found -1"),
         ({"name": "fixed", "wieghts": {}}, "unknown key config.balancer.wieghts; did you mean 'weights'"),
     ],
@@ -208,7 +208,7 @@ def test_a_head_can_have_a_learning_rate_of_its_own() -> None:
 
 
 def test_fixed_weights_default_to_one() -> None:
-    assert build_balancer({"weights": {"sid": 0.5}}, ("ks", "sid")).weights(1) == {"ks": 1.0, "sid": 0.5}
+    assert build_balancer({"weights": {"sid": 0.5, "er": 2}}, ("ks", "sid")).weights(1) == {"ks": 1.0, "sid": 0.5}
 
 
 @pytest.mark.parametrize(
