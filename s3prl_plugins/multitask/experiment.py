@@ -70,7 +70,8 @@ class Experiment:
         with seeded(args.seed, "upstream"):
             upstream = build_upstream(args)
         selection, layer = args.upstream_feature_selection, args.upstream_layer_selection
-        trunk = Trunk(upstream, config.encoder.padding, selection, layer, config.encoder.conv_grad_mult)
+        multiplier = config.encoder.conv_grad_mult if args.upstream_trainable else None
+        trunk = Trunk(upstream, config.encoder.padding, selection, layer, multiplier)
         model = JointModel(
             trunk.to(self.device), config.task_configs, labels, args.seed, args.upstream_trainable,
             config.featurizer == "shared", args.upstream_feature_normalize, config.specaug,

@@ -152,7 +152,6 @@ def test_every_task_answers_for_one_file(finished: Path, tiny_corpus: Path, caps
 def test_any_upstream_of_the_hub_stays_frozen_if_asked(tiny_corpus: Path, hubert: Path, tmp_path: Path) -> None:
     args = arguments(tmp_path / "fbank", hubert, upstream="fbank", upstream_ckpt=None, upstream_trainable=False)
     config = mapping(tiny_corpus, ("ks", "sd", "pr"), total_steps=2)
-    config["encoder"]["conv_grad_mult"] = None
     experiment = Experiment(args, config)
     experiment.train()
     saved = checkpoint.load_tensors(checkpoint.newest_whole(tmp_path / "fbank")[0], "model")
