@@ -10,6 +10,7 @@ help:
 	@echo "make demo          mini-SUPERB, all-task finetuning, evaluation and report, in demo/"
 	@echo "make test          the tests"
 	@echo "make check         ruff and mypy"
+	@echo "make reproduce     the paper's 20 runs on mini-SUPERB for one SEED, and their report; hours on two cores"
 	@echo "make test-install  install from nothing, and the tests that download packages"
 	@echo "The first of them creates $(VENV) with the tested versions (constraints.txt)."
 
@@ -24,6 +25,20 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+SEED ?= 1
+SWEEP := result/reproduce/seed$(SEED)
+# Two processes; the same command continues a sweep that was cut off.
+reproduce: $(READY)
+	$(BIN)/s3prl-plugins corpus make data/mini-superb
+	$(BIN)/s3prl-plugins finetune ssl --lr-search --seed $(SEED) -p $(SWEEP) --jobs 2
+	$(BIN)/s3prl-plugins finetune all-task --seed $(SEED) -p $(SWEEP)
+	$(BIN)/s3prl-plugins finetune leave-one-out --seed $(SEED) -p $(SWEEP) --jobs 2
+	$(BIN)/s3prl-plugins finetune transfer --seed $(SEED) -p $(SWEEP) --jobs 2
+	$(BIN)/s3prl-plugins qbe -u hubert_tiny --seed $(SEED) -p $(SWEEP)/ssl/qbe --jobs 2
+	$(BIN)/s3prl-plugins qbe --run $(SWEEP)/all_task --jobs 2
+	for run in $(SWEEP)/leave_one_out/*; do $(BIN)/s3prl-plugins qbe --run $$run --jobs 2 || exit 1; done
+	$(BIN)/s3prl-plugins report result/reproduce/seed* -o result/reproduce/report
+
 test-install: $(READY)
 	rm -rf build && $(PYTHON) -m venv build/fresh
 	$(FRESH) -m pip install $(QUIET) torch torchaudio
@@ -37,7 +52,7 @@ $(READY): setup.cfg setup.py constraints.txt
 		{ echo "$(PYTHON) must be Python 3.11 or newer; name another with PYTHON=..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install $(QUIET) torch torchaudio
-	$(BIN)/python -m pip install $(QUIET) -e '.[mini,plots,mtl,legacy,dev]'
+	$(BIN)/python -m pip install $(QUIET) -e '.[mini,mtl,legacy,lm,cluster,dev]'
 	@touch $@
 
-.PHONY: help demo test check test-install
+.PHONY: help demo test check reproduce test-install

@@ -11,7 +11,11 @@ from typing import Any
 
 __all__ = ["DOWNSTREAMS", "PRETRAININGS", "RUNNERS", "UPSTREAMS", "extend", "resolve", "upstream_entries"]
 
-UPSTREAMS: dict[str, str] = {}
+UPSTREAMS: dict[str, str] = {
+    "hubert_tiny": "s3prl_plugins.upstream.hubert.hubconf:hubert_tiny",
+    "mtl_hubert_local": "s3prl_plugins.upstream.mtl_hubert.hubconf:mtl_hubert_local",
+    "mtl_hubert_url": "s3prl_plugins.upstream.mtl_hubert.hubconf:mtl_hubert_url",
+}
 """`-u NAME` and `torch.hub.load(..., NAME)` -> "module:function" that builds the upstream."""
 
 DOWNSTREAMS: dict[str, str] = {
@@ -24,8 +28,10 @@ RUNNERS: dict[str, str] = {
 }
 """`-d NAME` -> "module:class" called with (args, config) in place of s3prl's Runner."""
 
-PRETRAININGS: dict[str, str] = {}
-"""`s3prl-plugins pretrain NAME` -> "module:function"."""
+PRETRAININGS: dict[str, str] = {
+    "hubert": "s3prl_plugins.upstream.hubert.pretraining:pretrain",
+}
+"""`s3prl-plugins pretrain NAME` -> "module:function" called with (config, folder, seed, device); returns the checkpoint."""
 
 
 def resolve(dotted: str) -> Any:

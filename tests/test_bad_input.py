@@ -42,7 +42,7 @@ def finished(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     """One step of one task."""
     folder = tmp_path_factory.mktemp("finished") / "run"
     assert main(finetune(tiny_corpus, folder, "ic")) == 0
-    return folder
+    return folder / "all_task"
 
 
 def finetune(
@@ -296,8 +296,10 @@ def test_a_folder_with_a_run_stays_as_it_is(
     finished: Path, tiny_corpus: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = content(finished)
-    one_line(finetune(tiny_corpus, finished, "ic"), capsys, f"{finished} already holds a run", "continue it with -a")
-    one_line(finetune(tiny_corpus, finished, "ks", "-a"), capsys, "--tasks cannot change a run", "another -p")
+    command = finetune(tiny_corpus, finished.parent, "ks")
+    one_line(command, capsys, f"{finished} was made with config.tasks = ['ic']", "['ks']", "another folder with -p")
+    command = finetune(tiny_corpus, finished.parent, "ic", "--seed", "2")
+    one_line(command, capsys, f"{finished} was made with seed = 1337, now asked for is 2")
     assert content(finished) == before
 
 

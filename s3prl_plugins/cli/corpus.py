@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from s3prl_plugins.cli import corpus_check, corpus_make
+from s3prl_plugins.cli import corpus_check, corpus_make, corpus_speech
 
 __all__ = ["add_arguments", "run"]
 
 NESTED = {
     "make": (corpus_make, "make mini-SUPERB, a synthetic miniature of the ten SUPERB corpora"),
+    "speech": (corpus_speech, "make unlabelled synthetic speech to pretrain on"),
     "check": (corpus_check, "find what is missing or damaged in real or mini corpora, and leaks between tasks"),
 }
 """Nested command -> (module with `add_arguments(parser)` and `run(args) -> int`, one line of help)."""

@@ -13,6 +13,7 @@ _EPILOG = """examples:
   s3prl-plugins corpus check all_task_mini
   s3prl-plugins corpus check all_task_paper -o "config.corpus_root=/data/superb" --tasks sid asv --jobs 8
   s3prl-plugins corpus check my.yaml --quick --json > report.json
+  s3prl-plugins corpus check qbe_mini                  the corpus of query by example, which no joint run has
 
 Finds missing files and indexes, unknown labels, words outside the lexicon, audio that is unreadable, empty, stereo, too
 short, holds NaN or has another rate than 16 kHz; then what one task trains on and another is tested on. Changes nothing.
@@ -21,7 +22,9 @@ Exit status: 0 no fault (leaks are no faults: config.exclude_other_tests decides
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
-    parser.add_argument("config", metavar="CONFIG", help="YAML file of a joint run, or the name of a shipped one")
+    parser.add_argument(
+        "config", metavar="CONFIG", help="YAML file of a joint run or of QbE, or the name of a shipped one"
+    )
     parser.add_argument("--tasks", nargs="+", metavar="TASK", help="tasks to check; default: those of the config")
     parser.add_argument("-o", "--override", default="", help="config.KEY=VALUE, several joined by ',,'")
     parser.add_argument("--jobs", type=int, metavar="N", help="processes that decode audio (default: one a core)")
@@ -32,21 +35,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from s3prl_plugins.config import load_yaml, override
-    from s3prl_plugins.corpora.check import check
+    from s3prl_plugins.corpora.check import check, check_readers
     from s3prl_plugins.corpora.check_report import as_data, as_text
+    from s3prl_plugins.heads.corpora.quesst14 import QbeReader
     from s3prl_plugins.multitask.config import find_config, run_config
+    from s3prl_plugins.qbe.config import is_qbe, qbe_config, qbe_mapping
 
     for option, value, least in (("--jobs", args.jobs, 1), ("--max", args.max, 0)):
         if value is not None and value < least:
             raise ConfigError(f"{option} must be at least {least}, found {value}")
-    mapping = load_yaml(find_config(args.config))
-    if args.tasks:
-        mapping = {**mapping, "tasks": args.tasks}
-    config = run_config(override(args.override, mapping))
-    report = check(config.task_configs, config.corpus_root, not args.quick, args.jobs)
-    if args.json:
-        print(json.dumps(as_data(report, config.exclude_other_tests, args.max), indent=1))
+    if is_qbe(args.config):
+        if args.tasks:
+            raise ConfigError("--tasks chooses among the tasks of a joint run; a configuration of QbE has one alone")
+        qbe = qbe_config(override(args.override, qbe_mapping(args.config)))
+        root, mini, excluded = qbe.corpus_root, qbe.size == "mini", False
+        report = check_readers({"qbe": QbeReader(qbe.corpus, root)}, not args.quick, args.jobs)
     else:
-        mini = config.size == "mini"
-        print(as_text(report, config.corpus_root, mini, config.exclude_other_tests, args.max))
+        mapping = load_yaml(find_config(args.config))
+        if args.tasks:
+            mapping = {**mapping, "tasks": args.tasks}
+        config = run_config(override(args.override, mapping))
+        root, mini, excluded = config.corpus_root, config.size == "mini", config.exclude_other_tests
+        report = check(config.task_configs, root, not args.quick, args.jobs)
+    if args.json:
+        print(json.dumps(as_data(report, excluded, args.max), indent=1))
+    else:
+        print(as_text(report, root, mini, excluded, args.max))
     return 1 if report.faults else 0

@@ -43,8 +43,9 @@ STACK = {
 
 EXTRAS = {
     "mini": ("espeakng_loader", "`s3prl-plugins corpus make`"),
-    "plots": ("matplotlib", "figures in the report"),
     "mtl": ("torchjd", "gradient methods of torchjd"),
+    "lm": ("flashlight", "ASR with a language model"),
+    "cluster": ("submitit", "sweeps on a cluster"),
 }
 """Extra -> the module it brings, and what for."""
 

@@ -1,79 +1,122 @@
-"""`s3prl-plugins finetune`: joint training, the same as `python -m s3prl.run_downstream -d multitask`."""
+"""`s3prl-plugins finetune`: the four scenarios of joint finetuning, each a resumable set of runs."""
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from s3prl_plugins.cli.finetune_options import add_arguments
 from s3prl_plugins.errors import ConfigError
 
-_EXAMPLES = """examples:
-  s3prl-plugins finetune all-task -u hubert_local -k tiny.pt -p result/all_task
-  s3prl-plugins finetune all-task -u hubert_local -k tiny.pt -p result/two --tasks ks sid -o "config.runner.total_steps=200"
-  s3prl-plugins finetune all-task -p result/all_task -a          continue a run that was cut off
-  s3prl-plugins finetune all-task -u fbank --frozen -p result/fbank
-"""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = _EXAMPLES
-    scenarios = parser.add_subparsers(dest="scenario", metavar="SCENARIO", required=True)
-    joint = scenarios.add_parser(
-        "all-task",
-        help="encoder and heads of all chosen tasks together (arXiv 2110.09930, b-1)",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    joint.add_argument("-c", "--config", default="all_task_mini", help="YAML file, or the name of a shipped one")
-    joint.add_argument("-u", "--upstream", default="hubert_local", help="name in s3prl's hub (default: hubert_local)")
-    joint.add_argument("-k", "--upstream-ckpt", metavar="FILE", help="checkpoint of a *_local upstream")
-    joint.add_argument("-g", "--upstream-model-config", metavar="FILE", help="model configuration, where one is needed")
-    joint.add_argument("-s", "--upstream-feature-selection", default="hidden_states", metavar="VIEW")
-    joint.add_argument("-l", "--upstream-layer-selection", type=int, metavar="N", help="only this layer of the view")
-    joint.add_argument("-p", "--expdir", type=Path, required=True, help="folder of the run")
-    joint.add_argument(
-        "-a", "--auto-resume", action="store_true", help="continue the run in EXPDIR if it has checkpoints"
-    )
-    joint.add_argument(
-        "-i", "--init-ckpt", type=Path, metavar="CKPT", help="start from the weights of another joint run"
-    )
-    joint.add_argument("-o", "--override", default="", help="config.KEY=VALUE, several joined by ',,'")
-    joint.add_argument("-t", "--evaluate-split", default="test", help="scored at the end (default: test)")
-    joint.add_argument("--tasks", nargs="+", metavar="TASK", help="tasks to train; default: those of the config")
-    joint.add_argument("--frozen", action="store_true", help="train the heads only")
-    joint.add_argument("--seed", type=int, default=1337)
-    joint.add_argument("--device", default="cuda", help="falls back to cpu where no GPU is visible (default: cuda)")
+__all__ = ["add_arguments", "run"]
 
 
 def run(args: argparse.Namespace) -> int:
+    """Exit status 1 if a run of several failed; the error of a single run is the command's own."""
     from s3prl_plugins.config import load_yaml, override
-    from s3prl_plugins.multitask import checkpoint
-    from s3prl_plugins.multitask.config import find_config
-    from s3prl_plugins.multitask.experiment import Experiment
-    from s3prl_plugins.multitask.stock import stock_args
-    from s3prl_plugins.report.table import results_table
+    from s3prl_plugins.multitask.config import find_config, run_config
+    from s3prl_plugins.sweep.job import execute
+    from s3prl_plugins.sweep.launcher import InProcess, Launcher, Processes, Submitit
+    from s3prl_plugins.sweep.sweep import Sweep, SweepOptions
 
-    given = {
-        "expdir": str(args.expdir), "upstream": args.upstream, "upstream_ckpt": args.upstream_ckpt,
-        "upstream_model_config": args.upstream_model_config, "upstream_trainable": not args.frozen,
+    mapping = override(args.override, load_yaml(find_config(args.config)))
+    if args.scenario == "all-task" and args.tasks:
+        mapping = {**mapping, "tasks": args.tasks}
+    runs = _plan(args, mapping)
+    if args.dry_run:
+        return _dry_run(args, runs)
+    options = SweepOptions(
+        args.expdir, _common(args), _heads(args, run_config(mapping).heads),
+        _pairs(getattr(args, "init_heads", []), "--init-heads"), args.evaluate_split,
+    )  # fmt: skip
+    sweep = Sweep(runs, options)
+    launcher: Launcher = Processes(args.jobs) if args.jobs != 1 else InProcess()
+    if args.launcher == "submitit":
+        launcher = Submitit(args.expdir / "submitit", args.jobs, _literals(_pairs(args.cluster, "--cluster")))
+    if isinstance(launcher, InProcess) and len(runs) == 1 and not sweep.finished:
+        execute(*sweep.jobs.values())
+        sweep = Sweep(runs, options)
+    outcomes = sweep.run(launcher, lambda line: print(line, flush=True))
+    _show(sweep, outcomes)
+    return int(any(outcome.state in ("failed", "waiting") for outcome in outcomes.values()))
+
+
+def _plan(args: argparse.Namespace, mapping: Mapping[str, Any]) -> Sequence[Any]:
+    from s3prl_plugins.multitask.er_folds import parse_folds
+    from s3prl_plugins.sweep import scenarios
+
+    folds = parse_folds(args.er_folds) if getattr(args, "er_folds", "") else ()
+    if args.scenario == "ssl":
+        return scenarios.ssl(mapping, args.tasks, folds, args.lr_search)
+    if args.scenario == "all-task":
+        return scenarios.all_task(mapping, folds, args.with_leaks)
+    plan = scenarios.leave_one_out if args.scenario == "leave-one-out" else scenarios.transfer
+    return plan(mapping, args.tasks)
+
+
+def _common(args: argparse.Namespace) -> dict[str, Any]:
+    """s3prl's arguments of every run."""
+    return {
+        "upstream": args.upstream or ("hubert_local" if args.upstream_ckpt else "hubert_tiny"),
+        "upstream_ckpt": args.upstream_ckpt,
+        "upstream_model_config": args.upstream_model_config,
         "upstream_feature_selection": args.upstream_feature_selection,
         "upstream_layer_selection": args.upstream_layer_selection, "seed": args.seed, "device": args.device,
-        "init_ckpt": str(args.init_ckpt) if args.init_ckpt else None, "config": str(args.config),
+        "upstream_trainable": not getattr(args, "frozen", False), "init_ckpt": getattr(args, "init_ckpt", None),
+        "config": str(args.config),
     }  # fmt: skip
-    if args.auto_resume and checkpoint.find(args.expdir):
-        found, _ = checkpoint.newest_whole(args.expdir)
-        given = {**found.args, "past_exp": str(args.expdir), "device": args.device}
-        config = found.config
-    else:
-        config = load_yaml(find_config(args.config))
-    if args.tasks:
-        if given.get("past_exp"):
-            raise ConfigError("--tasks cannot change a run that is continued; start a new one with another -p")
-        config = {**config, "tasks": args.tasks}
-    experiment = Experiment(stock_args(**given), override(args.override, config))
-    experiment.read(args.evaluate_split)
-    experiment.train()
-    results = experiment.evaluate(args.evaluate_split)
-    print(results_table(results))
-    print(f"scores and prediction files: {experiment.folder}")
+
+
+def _heads(args: argparse.Namespace, of_config: str) -> Any:
+    """What the heads start from: the option, else the configuration; a checkpoint given with -i holds them all."""
+    given = getattr(args, "heads", None)
+    if getattr(args, "init_ckpt", None):
+        if given not in (None, "scratch") or args.init_heads:
+            raise ConfigError("-i holds the heads too; leave out --heads and --init-heads, or -i")
+        return "scratch"
+    return given or of_config
+
+
+def _pairs(texts: Sequence[str], option: str) -> dict[str, str]:
+    pairs = [text.partition("=") for text in texts]
+    for text, (key, _, value) in zip(texts, pairs):
+        if not key or not value:
+            raise ConfigError(f"{option} takes KEY=VALUE pairs, found {text!r}")
+    return {key: value for key, _, value in pairs}
+
+
+def _literals(pairs: Mapping[str, str]) -> dict[str, Any]:
+    from s3prl_plugins.config import literal
+
+    return {key: literal(value) for key, value in pairs.items()}
+
+
+def _dry_run(args: argparse.Namespace, runs: Sequence[Any]) -> int:
+    """Every run as if it were the first: no head or encoder that another run would leave is needed."""
+    from s3prl_plugins.dry_run.run import dry_run
+    from s3prl_plugins.multitask.stock import stock_args
+
+    for planned in runs:
+        given = _common(args)
+        given["upstream_trainable"] = planned.trainable and given["upstream_trainable"]
+        print(f"{planned.name}\n{dry_run(stock_args(expdir=str(args.expdir), **given), planned.config, args.gpu)}\n")
     return 0
+
+
+def _show(sweep: Any, outcomes: Mapping[str, Any]) -> None:
+    """What became of several runs, or the scores of one."""
+    from s3prl_plugins.report.table import format_table, results_table
+    from s3prl_plugins.sweep.run_state import saved_results
+    from s3prl_plugins.sweep.sweep import describe
+
+    if len(outcomes) > 1:
+        rows = [["run", "state"], *([name, describe(outcome)[:100]] for name, outcome in outcomes.items())]
+        print(f"\n{format_table(rows)}")
+    else:
+        [(name, _)] = outcomes.items()
+        scores = saved_results(sweep.folder(name)).get("scores", {})
+        print(
+            results_table({(task, split): found for task, splits in scores.items() for split, found in splits.items()})
+        )
+    print(f"scores and prediction files: {sweep.options.root}")

@@ -1,4 +1,4 @@
-"""Make mini-SUPERB: all ten corpora in one folder, whole or not at all."""
+"""Make mini-SUPERB, all ten corpora in one folder, or speech to pretrain on; whole or not at all."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from s3prl_plugins.corpora.layouts import (
     librispeech,
     quesst14,
     snips,
+    speech,
     speech_commands,
     voxceleb1,
 )
@@ -29,7 +30,7 @@ from s3prl_plugins.corpora.sizes import SIZES, Size
 from s3prl_plugins.corpora.studio import record
 from s3prl_plugins.errors import CorpusError, nearest
 
-__all__ = ["LAYOUTS", "make"]
+__all__ = ["LAYOUTS", "make", "make_speech"]
 
 LAYOUTS: tuple[Callable[[Size, int], Plan], ...] = (
     librispeech.plan,
@@ -56,12 +57,42 @@ def make(
     """
     if size not in SIZES:
         raise CorpusError(f"unknown size {size!r}; {nearest(size, SIZES)}")
+    _check_seed(seed)
+    kind = manifest.Kind(manifest.MINI_SUPERB, {"size": size, "seed": seed})
+    return _made(directory, kind, lambda: [layout(SIZES[size], seed) for layout in LAYOUTS], jobs)
+
+
+def make_speech(
+    directory: Path | str, hours: float = 5.0, seed: int = 0, jobs: int | None = None
+) -> tuple[dict[str, Any], bool]:
+    """Make unlabelled speech to pretrain on, in `directory`, unless it is there already.
+
+    Its speakers are in no mini-SUPERB, and no text of it is one of mini-SUPERB's dev or test texts.
+
+    :param hours: how much, roughly: counted as 2.4 seconds an utterance.
+    :param jobs: as in `make`.
+    :return: the manifest, and whether the speech was made now (False: it was kept).
+    :raises CorpusError: as `make`; not a positive number of hours.
+    """
+    if not 0 < hours < float("inf"):
+        raise CorpusError(f"hours must be a number above 0, found {hours}; give another")
+    _check_seed(seed)
+    kind = manifest.Kind(manifest.SPEECH, {"hours": float(hours), "seed": seed})
+    return _made(directory, kind, lambda: [speech.plan(hours, seed)], jobs)
+
+
+def _check_seed(seed: int) -> None:
     if seed < 0:
         raise CorpusError(f"seed must be 0 or more, found {seed}; choose another")
+
+
+def _made(
+    directory: Path | str, kind: manifest.Kind, plans: Callable[[], list[Plan]], jobs: int | None
+) -> tuple[dict[str, Any], bool]:
     if jobs is not None and jobs < 1:
         raise CorpusError(f"jobs must be 1 or more, found {jobs}; leave it out for one a core")
     final = Path(directory).expanduser().absolute()
-    kept = _kept(final, size, seed)
+    kept = _kept(final, kind)
     if kept is not None:
         return kept, False
     require_espeak()
@@ -72,7 +103,7 @@ def make(
         with tempfile.TemporaryDirectory(prefix=f".{final.name}.{os.getpid()}.", dir=final.parent) as partial:
             root = Path(partial) / "corpus"
             root.mkdir()
-            content = _fill(root, final, size, seed, jobs or _cores())
+            content = _fill(root, final, kind, plans(), jobs or _cores())
             root.rename(final)
     except OSError as error:
         reason = error.strerror or error
@@ -80,15 +111,14 @@ def make(
     return content, True
 
 
-def _fill(root: Path, final: Path, size: str, seed: int, jobs: int) -> dict[str, Any]:
-    plans = [layout(SIZES[size], seed) for layout in LAYOUTS]
+def _fill(root: Path, final: Path, kind: manifest.Kind, plans: list[Plan], jobs: int) -> dict[str, Any]:
     recordings = [recording for plan in plans for recording in plan.recordings]
     with closing(record(recordings, root, jobs)) as made:
-        progress = tqdm(made, total=len(recordings), desc=f"mini-SUPERB {size}", unit="file")
+        progress = tqdm(made, total=len(recordings), desc=str(kind), unit="file")
         takes = {take.path: take for take in progress}
     for plan in plans:
         plan.index(root, final, takes)
-    return manifest.write(root, final, size, seed, plans, takes)
+    return manifest.write(root, final, kind, plans, takes)
 
 
 def _cores() -> int:
@@ -96,19 +126,19 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _kept(final: Path, size: str, seed: int) -> dict[str, Any] | None:
+def _kept(final: Path, kind: manifest.Kind) -> dict[str, Any] | None:
     """The manifest of the same corpus, None where nothing is; anything else there is refused."""
     if not final.exists() or (final.is_dir() and not any(final.iterdir())):
         return None
     found = manifest.read(final) if final.is_dir() else None
-    if found is None or found.get("name") != "mini-SUPERB":
+    if found is None or found.get("name") != kind.name:
         raise CorpusError(f"{final}: must be a new or empty folder, found other files; choose another folder")
-    wanted = {"size": size, "seed": seed, "version": manifest.VERSION}
+    wanted = {**kind.options, "version": manifest.VERSION}
     if any(found.get(key) != value for key, value in wanted.items()):
         there = ", ".join(f"{key} {found.get(key)}" for key in wanted)
         asked = ", ".join(f"{key} {value}" for key, value in wanted.items())
         raise CorpusError(
-            f"{final}: holds mini-SUPERB of {there}, asked for {asked}; remove it or choose another folder"
+            f"{final}: holds {kind.name} of {there}, asked for {asked}; remove it or choose another folder"
         )
     return found
 

@@ -13,13 +13,13 @@ from tqdm import tqdm
 
 from s3prl_plugins.corpora.check_audio import decode
 from s3prl_plugins.heads.audio import SAMPLE_RATE, SHORTEST
-from s3prl_plugins.heads.contract import Example
+from s3prl_plugins.heads.contract import Example, Reader
 from s3prl_plugins.heads.leaks import Leak, find_leaks, leaked_names
 from s3prl_plugins.heads.task import TaskConfig, build_reader
 from s3prl_plugins.problems import Problem, Problems
 from s3prl_plugins.superb.cards import card
 
-__all__ = ["Report", "TaskReport", "check"]
+__all__ = ["Report", "TaskReport", "check", "check_readers"]
 
 
 @dataclass
@@ -76,17 +76,24 @@ class Report:
 
 
 def check(configs: Mapping[str, TaskConfig], root: Path, audio: bool = True, jobs: int | None = None) -> Report:
-    """Read every index and header of the tasks' train, dev and test, then decode every audio file once.
+    """`check_readers` for the tasks of a joint run.
 
     :param root: folder that relative corpus paths start from.
+    """
+    return check_readers({name: build_reader(config, root) for name, config in configs.items()}, audio, jobs)
+
+
+def check_readers(readers: Mapping[str, Reader], audio: bool = True, jobs: int | None = None) -> Report:
+    """Read every index and header of the tasks' train, dev and test, then decode every audio file once.
+
     :param audio: decode; without it only headers are read, so that damaged samples and NaN go unseen.
     :param jobs: processes that decode; None is one a core.
     """
-    progress = tqdm(configs.items(), desc="reading indexes", unit="task", leave=False)
-    tasks = {name: _read(config, root) for name, config in progress}
+    progress = tqdm(readers.items(), desc="reading indexes", unit="task", leave=False)
+    tasks = {name: _read(reader) for name, reader in progress}
     if audio:
         _decode(tasks.values(), jobs)
-    cards = {name: config.card for name, config in configs.items()}
+    cards = {name: reader.card for name, reader in readers.items()}
     training = {name: report.examples[cards[name].train] for name, report in tasks.items()}
     held_out = {
         name: {split: report.examples[split] for split in (cards[name].dev, cards[name].test)}
@@ -95,11 +102,10 @@ def check(configs: Mapping[str, TaskConfig], root: Path, audio: bool = True, job
     return Report(tasks, find_leaks(training, held_out))
 
 
-def _read(config: TaskConfig, root: Path) -> TaskReport:
-    reader, problems = build_reader(config, root), Problems(gather=True)
-    report = TaskReport(config.task)
+def _read(reader: Reader) -> TaskReport:
+    problems, report = Problems(gather=True), TaskReport(reader.card.name)
     reader.labels(problems)
-    for split in (config.card.train, config.card.dev, config.card.test):
+    for split in (reader.card.train, reader.card.dev, reader.card.test):
         report.examples[split] = reader.examples(split, problems)
         for example in report.examples[split]:
             samples = round(example.seconds * SAMPLE_RATE)

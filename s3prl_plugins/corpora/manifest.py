@@ -6,6 +6,7 @@ import hashlib
 import importlib.metadata
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,25 @@ from s3prl_plugins.corpora.layouts.plan import Plan, write_lines
 from s3prl_plugins.corpora.recordings import Take
 from s3prl_plugins.corpora.texts import SLOTS, vocabulary
 
-__all__ = ["FILE", "VERSION", "checksum", "read", "write"]
+__all__ = ["FILE", "MINI_SUPERB", "SPEECH", "VERSION", "Kind", "checksum", "read", "write"]
 
 FILE = "manifest.json"
-VERSION = 1
+VERSION = 2
 """Version of the generator: raised whenever the same size and seed give other bytes with the same `made_with`."""
+MINI_SUPERB = "mini-SUPERB"
+SPEECH = "speech"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What was asked for."""
+
+    name: str
+    options: Mapping[str, Any]
+    """With the generator's version they decide every byte."""
+
+    def __str__(self) -> str:
+        return " ".join([self.name, *(f"{key} {value}" for key, value in self.options.items())])
 
 
 def checksum(root: Path, final: Path) -> str:
@@ -45,9 +60,7 @@ def read(root: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def write(
-    root: Path, final: Path, size: str, seed: int, plans: Sequence[Plan], takes: Mapping[str, Take]
-) -> dict[str, Any]:
+def write(root: Path, final: Path, kind: Kind, plans: Sequence[Plan], takes: Mapping[str, Take]) -> dict[str, Any]:
     """Write the manifest of the corpus in `root`, the last of its files; returns its content."""
     corpora = {
         plan.name: {
@@ -64,10 +77,9 @@ def write(
         for plan in plans
     }
     content: dict[str, Any] = {
-        "name": "mini-SUPERB",
+        "name": kind.name,
         "note": "Synthetic speech: compare methods on it with each other, never with published SUPERB scores.",
-        "size": size,
-        "seed": seed,
+        **kind.options,
         "version": VERSION,
         "minutes": round(sum(take.seconds for take in takes.values()) / 60, 2),
         "sha256": checksum(root, final),

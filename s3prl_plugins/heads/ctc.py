@@ -67,6 +67,10 @@ class CtcHead(nn.Module):
         )
         return Loss((losses / lengths.to(losses.device)).sum(), float(len(labels)))
 
+    def extra(self, log_probs: Tensor) -> dict[str, str] | None:
+        """What else is said of an utterance, by its log-probabilities (frames, symbols)."""
+        return None
+
     @torch.no_grad()
     def predict(self, features: Sequence[Tensor], examples: Sequence[Example]) -> list[Prediction]:
         """The likeliest symbol of every frame, repeats merged, blanks removed."""
@@ -77,8 +81,9 @@ class CtcHead(nn.Module):
                 example.name,
                 output=self.join(self.vocabulary.units(path[:count].unique_consecutive().tolist())),
                 truth=None if example.label is None else self.known(example.label),
+                extra=self.extra(row[:count]),
             )
-            for path, count, example in zip(paths, frames.tolist(), examples, strict=True)
+            for row, path, count, example in zip(log_probs, paths, frames.tolist(), examples, strict=True)
         ]
 
     def known(self, label: str) -> str:

@@ -11,6 +11,7 @@ import s3prl_plugins
 from s3prl_plugins.config import build, load_yaml, merge
 from s3prl_plugins.errors import ConfigError, nearest
 from s3prl_plugins.heads.task import TaskConfig, task_config
+from s3prl_plugins.multitask.scenario_config import SingleTaskConfig, SslConfig
 from s3prl_plugins.multitask.trunk import Padding
 from s3prl_plugins.superb.cards import FINETUNED_TASKS, task_names
 
@@ -35,11 +36,14 @@ class EncoderConfig:
     conv_grad_mult: float | None = None
     """Gradient multiplier of the convolutional front-end: 0 frozen, 0.1 as HuBERT Base was trained; null leaves it
     as the upstream has it (s3prl's HuBERT: 0)."""
+    memory_gb: float = 4.0
+    """Main memory for the hidden states of a frozen encoder with padding `none`, so that each utterance (or crop) is
+    computed once, gigabytes; 0 keeps none."""
 
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """One optimizer; learning rate 0 -> lr linearly during warm-up, then linearly to 0 (arXiv 2110.09930)."""
+    """One optimizer; its learning rate follows `runner.schedule`."""
 
     lr: float
     """Highest learning rate."""
@@ -73,6 +77,8 @@ class ClipConfig:
     """Encoder and layer weights together."""
     heads: float | None = 1.0
     """Each head by itself, so that one head's large gradient shrinks nothing else."""
+    total: float | None = None
+    """Everything together, as stock s3prl clips; takes the place of the other two where it is set."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,8 @@ class RunnerConfig:
     """Optimizer steps; one step sees every task once (times gradient_accumulate_steps)."""
     warmup_steps: int = 0
     """Steps of rising learning rate."""
+    schedule: Literal["linear", "constant"] = "linear"
+    """After warm-up: linearly to 0, or constant as in SUPERB's recipes."""
     gradient_accumulate_steps: int = 1
     """Batches of every task per step."""
     gradient_clipping: ClipConfig = field(default_factory=ClipConfig)
@@ -134,6 +142,13 @@ class RunConfig:
     """Arguments of s3prl.nn.specaug.SpecAug, applied to every task's features while training; null leaves it out."""
     exclude_other_tests: bool = True
     """Drop from each task's training what another chosen task evaluates on."""
+    heads: Literal["auto", "ssl", "scratch"] = "auto"
+    """What heads and layer weights of the joint scenarios start from: `ssl` those trained alone, `scratch` random
+    weights, `auto` those trained alone where they are there. Of `s3prl-plugins finetune` only."""
+    ssl: SslConfig = field(default_factory=SslConfig)
+    """Scenario (a): every head alone on the untouched encoder. Of `s3prl-plugins finetune` only."""
+    transfer: SingleTaskConfig = field(default_factory=SingleTaskConfig)
+    """Scenario (c): a head alone on the encoder that was finetuned without its task. Of `s3prl-plugins finetune` only."""
 
     def __post_init__(self) -> None:
         task_names(self.tasks)

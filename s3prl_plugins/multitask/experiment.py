@@ -20,12 +20,17 @@ from s3prl_plugins.logs import RunLogger, task_metric
 from s3prl_plugins.multitask import checkpoint as checkpoints
 from s3prl_plugins.multitask.balancers import build_balancer
 from s3prl_plugins.multitask.config import run_config
+from s3prl_plugins.multitask.er_folds import er_fold
 from s3prl_plugins.multitask.evaluation import Evaluator, parse_splits, update_results
 from s3prl_plugins.multitask.folder import undone_on_error
+from s3prl_plugins.multitask.hubert_config import hubert_config
+from s3prl_plugins.multitask.init_heads import init_heads
 from s3prl_plugins.multitask.joint import JointModel
+from s3prl_plugins.multitask.memory import RememberingTrunk
 from s3prl_plugins.multitask.optim import Optimizers
+from s3prl_plugins.multitask.start import check_start, load_encoder, load_model
 from s3prl_plugins.multitask.streams import Batch, TaskStream
-from s3prl_plugins.multitask.tasks import read_tasks, without_leaks
+from s3prl_plugins.multitask.tasks import TaskData, read_tasks, without_leaks
 from s3prl_plugins.multitask.trainer import Trainer
 from s3prl_plugins.multitask.trunk import Trunk
 from s3prl_plugins.multitask.upstream import build_upstream, choose_device
@@ -39,17 +44,27 @@ class Experiment:
 
     :param args: s3prl's `run_downstream` arguments. With `past_exp` the run goes on from (or is evaluated at) its
         newest whole checkpoint, and the folder of that checkpoint is the experiment folder even if it was moved.
+        Two that s3prl lacks may be among them, for a new run: `init_upstream`, the folder of a run whose finetuned
+        encoder this one starts from, and `init_heads`, a mapping from tasks to what `init_heads.read_head` takes.
     :param config: a mapping as in `configs/multitask/*.yaml`.
+    :param tasks: takes the place of the corpora the configuration names.
     :raises UserError: whatever is wrong with arguments, configuration, corpora or checkpoints; nothing is written then.
     """
 
-    def __init__(self, args: argparse.Namespace, config: Mapping[str, Any]) -> None:
+    def __init__(
+        self, args: argparse.Namespace, config: Mapping[str, Any], tasks: Mapping[str, TaskData] | None = None
+    ) -> None:
         self.args, self.config = args, run_config(config)
         self.checkpoint = self._find_checkpoint()
         self.resumed = self.checkpoint if args.past_exp else None
         self.folder = self.resumed.path.parent if self.resumed else Path(args.expdir)
+        self.step = self.checkpoint.step if self.checkpoint else self.config.runner.total_steps
         self.device = choose_device(args.device)
-        self.tasks = read_tasks(self.config.task_configs, self.config.corpus_root)
+        self.tasks = tasks or read_tasks(self.config.task_configs, self.config.corpus_root)
+        self.init_upstream: str | None = getattr(args, "init_upstream", None)
+        self.init_heads: dict[str, str] = getattr(args, "init_heads", None) or {}
+        self.own_encoder = bool(args.upstream_trainable or self.init_upstream)
+        check_start(args, plain(self.config), self.checkpoint)
         self.model = self._build_model()
         self.evaluator = Evaluator(self.model, self.tasks, self.config.runner.num_workers)
 
@@ -71,13 +86,21 @@ class Experiment:
             upstream = build_upstream(args)
         selection, layer = args.upstream_feature_selection, args.upstream_layer_selection
         multiplier = config.encoder.conv_grad_mult if args.upstream_trainable else None
-        trunk = Trunk(upstream, config.encoder.padding, selection, layer, multiplier)
+        trunk: Trunk | RememberingTrunk
+        trunk = plain_trunk = Trunk(upstream, config.encoder.padding, selection, layer, multiplier)
+        if not args.upstream_trainable and trunk.padding == "none" and config.encoder.memory_gb:
+            trunk = RememberingTrunk(plain_trunk, config.encoder.memory_gb)
         model = JointModel(
             trunk.to(self.device), config.task_configs, labels, args.seed, args.upstream_trainable,
             config.featurizer == "shared", args.upstream_feature_normalize, config.specaug,
         ).to(self.device)  # fmt: skip
         if saved is not None:
-            _load(model, saved)
+            load_model(model, saved)
+            self.own_encoder = self.own_encoder or "upstream" in saved
+        if self.resumed is None:
+            if self.init_upstream:
+                load_encoder(model, Path(self.init_upstream))
+            init_heads(model, self.init_heads, config.featurizer == "shared")
         return model
 
     def train(self) -> None:
@@ -85,8 +108,9 @@ class Experiment:
         self._check_start()
         streams = self._streams()
         optimizers = Optimizers(
-            self.model.parts(), self.config.optimizer, self.config.runner.warmup_steps, self.config.runner.total_steps
-        )
+            self.model.parts(), self.config.optimizer, self.config.runner.warmup_steps, self.config.runner.total_steps,
+            self.config.runner.schedule,
+        )  # fmt: skip
         balancer = build_balancer(self.config.balancer, self.config.tasks)
         done = 0
         if self.resumed is not None:
@@ -121,6 +145,7 @@ class Experiment:
             if self.config.runner.eval_at_start and not done:
                 evaluate(0)
             trainer.run(done + 1)
+            self.step = max(done, self.config.runner.total_steps)
             if self.config.runner.eval_step and done < self.config.runner.total_steps:
                 evaluate(self.config.runner.total_steps)
 
@@ -158,8 +183,7 @@ class Experiment:
         self.evaluator.forget()
         for task, split in self.splits(splits):
             results[task, split] = self.evaluator.evaluate(task, split, self.folder)
-        step = self.checkpoint.step if self.checkpoint else self.config.runner.total_steps
-        update_results(self.folder, step, results, self._about())
+        update_results(self.folder, self.step, results, self._about())
         return results
 
     def infer(self, path: Path) -> dict[str, Any]:
@@ -197,8 +221,9 @@ class Experiment:
             "heads": self.model.heads.state_dict(),
             "labels": plain(self.model.labels),
         }
-        if self.args.upstream_trainable:
+        if self.own_encoder:
             state["upstream"] = self.model.trunk.upstream.state_dict()
+            state["hubert"] = hubert_config(self.model.trunk.upstream)
         return state
 
     def _saved_args(self) -> dict[str, Any]:
@@ -209,28 +234,15 @@ class Experiment:
             "upstream": self.args.upstream,
             "upstream_ckpt": Path(self.args.upstream_ckpt).name if self.args.upstream_ckpt else None,
             "finetuned": bool(self.args.upstream_trainable),
+            "init_upstream": "/".join(Path(self.init_upstream).parts[-2:]) if self.init_upstream else None,
+            "init_heads": sorted(self.init_heads),
             "seed": self.args.seed,
             "tasks": list(self.config.tasks),
+            "er_fold": er_fold(plain(self.config)),
+            "exclude_other_tests": self.config.exclude_other_tests,
             "padding": self.config.encoder.padding,
             "size": self.config.size,
             "versions": {name: version(name) for name in ("torch", "numpy", "s3prl")}
             | {"python": platform.python_version()},
             "device": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu",
         }
-
-
-def _load(model: JointModel, saved: Mapping[str, Any]) -> None:
-    """Load what a checkpoint holds.
-
-    :raises CheckpointError: it is of another architecture.
-    """
-    try:
-        if "upstream" in saved:
-            model.trunk.upstream.load_state_dict(saved["upstream"])
-        model.featurizers.load_state_dict(saved["featurizers"])
-        model.heads.load_state_dict(saved["heads"])
-    except RuntimeError as error:
-        detail = " ".join(str(error).split())[:200]
-        raise CheckpointError(
-            f"the checkpoint does not fit this model ({detail}); use the configuration and upstream it was made with"
-        ) from error

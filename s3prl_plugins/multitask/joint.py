@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from s3prl_plugins.heads.contract import Head, Loss, Prediction
 from s3prl_plugins.heads.task import TaskConfig, build_head
 from s3prl_plugins.multitask.layermix import LayerMix
+from s3prl_plugins.multitask.memory import RememberingTrunk
 from s3prl_plugins.multitask.streams import Batch
 from s3prl_plugins.multitask.trunk import Trunk
 from s3prl_plugins.seeding import seeded
@@ -32,7 +33,7 @@ class JointModel(nn.Module):
 
     def __init__(
         self,
-        trunk: Trunk,
+        trunk: Trunk | RememberingTrunk,
         tasks: dict[str, TaskConfig],
         labels: dict[str, Any],
         seed: int,

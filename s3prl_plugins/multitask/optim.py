@@ -4,41 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from s3prl_plugins.errors import ConfigError
 from s3prl_plugins.multitask.config import ClipConfig, OptimizerConfig, OptimizersConfig
+from s3prl_plugins.schedules import linear_schedule
 
-__all__ = ["Optimizers", "clip_gradients", "linear_schedule"]
-
-
-def linear_schedule(step: int, warmup: int, total: int) -> float:
-    """Factor of the learning rate after `step` steps: 0 -> 1 during warm-up, then linearly to 0 at `total`.
-
-    As s3prl's `linear_schedule_with_warmup`, except that without warm-up a step is never spent at rate 0.
-    """
-    if step < warmup:
-        return step / warmup
-    return max(0.0, (total - step) / max(1, total - warmup))
+__all__ = ["Optimizers", "clip_gradients"]
 
 
 class Optimizers:
-    """Steps, zeroes, saves and restores the optimizers of all parts together."""
+    """Steps, zeroes, saves and restores the optimizers of all parts together.
+
+    :param schedule: `linear`: 0 -> lr linearly during warm-up, then linearly to 0 (arXiv 2110.09930); `constant`
+        stays at lr after warm-up.
+    """
 
     def __init__(
-        self, parts: Mapping[str, list[nn.Parameter]], config: OptimizersConfig, warmup: int, total: int
+        self,
+        parts: Mapping[str, list[nn.Parameter]],
+        config: OptimizersConfig,
+        warmup: int,
+        total: int,
+        schedule: Literal["linear", "constant"] = "linear",
     ) -> None:
         self._optimizers = {
             name: _optimizer(*_settings(name, config), parameters) for name, parameters in parts.items() if parameters
         }
-        self._warmup, self._total = warmup, total
+        self._warmup, self._total, self._schedule = warmup, total, schedule
 
     def rates(self, step: int) -> dict[str, float]:
         """Learning rate of each part in step number `step` (from 1)."""
         factor = linear_schedule(step - 1, self._warmup, self._total)
+        if self._schedule == "constant" and step > self._warmup:
+            factor = 1.0
         return {name: float(optimizer.defaults["lr"]) * factor for name, optimizer in self._optimizers.items()}
 
     def step(self, step: int) -> None:
@@ -61,7 +63,8 @@ class Optimizers:
 
 
 def clip_gradients(parts: Mapping[str, list[nn.Parameter]], config: ClipConfig) -> dict[str, float]:
-    """Clip encoder with layer weights, and each head by itself; returns the norms of the parts before clipping.
+    """Clip encoder with layer weights, and each head by itself, or with `config.total` everything together; returns
+    the norms before clipping.
 
     A norm that is not finite is returned as it is and nothing of that part is scaled.
     """
@@ -69,6 +72,8 @@ def clip_gradients(parts: Mapping[str, list[nn.Parameter]], config: ClipConfig) 
     shared = parts["upstream"] + parts["featurizer"]
     groups = {"upstream": (shared, config.upstream)}
     groups |= {name: (own, config.heads) for name, own in parts.items() if name.startswith("head/")}
+    if config.total is not None:
+        groups = {"total": ([p for own in parts.values() for p in own], config.total)}
     for name, (parameters, limit) in groups.items():
         gradients = [p.grad for p in parameters if p.grad is not None]
         norm = nn.utils.get_total_norm(gradients)

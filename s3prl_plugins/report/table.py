@@ -26,7 +26,10 @@ def result_rows(results: Results, start: Results | None = None) -> list[list[str
     for (task, split), scores in sorted(results.items(), key=lambda item: list(CARDS).index(item[0][0])):
         before = (start or {}).get((task, split), {})
         shown = [metric for metric in CARDS[task].metrics if metric.name in scores][:3]
-        cells = [f"{_name(metric)} {_change(metric.name, before, scores, 2)}{metric.unit}" for metric in shown]
+        cells = [
+            f"{_name(metric)} {_change(metric.name, before, scores, 2 if metric.unit else 4)}{metric.unit}"
+            for metric in shown
+        ]
         loss = _change("loss", before, scores, 3) if "loss" in scores else ""
         rows.append([task, split, "  ".join(cells), loss])
     return rows

@@ -16,6 +16,7 @@ from torch import nn
 import s3prl_plugins  # noqa: F401
 from s3prl_plugins.config import load_yaml
 from s3prl_plugins.errors import ConfigError
+from s3prl_plugins.heads.asr import AsrHead
 from s3prl_plugins.heads.contract import Prediction
 from s3prl_plugins.heads.ctc import CtcHead
 from s3prl_plugins.heads.ctc_lstm import LstmConfig
@@ -122,7 +123,7 @@ def test_files_are_written_whole(task: str, tmp_path: Path) -> None:
 
 SUPERB = {
     # head, batch, accumulation, learning rate, steps, specaug
-    "asr": (LstmConfig(1024, (1024, 1024), 0.2), 16, 1, 1e-4, 200_000, True),
+    "asr": (AsrHead.Config(1024, (1024, 1024), 0.2), 16, 1, 1e-4, 200_000, True),
     "pr": (PrHead.Config(256), 16, 2, 1e-2, 100_000, False),
     "sf": (LstmConfig(1024, (1024, 1024), 0.2), 32, 1, 1e-4, 200_000, True),
 }

@@ -15,7 +15,7 @@ from s3prl_plugins.superb.cards import FINETUNED_TASKS
 
 CONFIGS = sorted(path.relative_to(shipped_configs()).as_posix() for path in shipped_configs().rglob("*.yaml"))
 JOINT = [name for name in CONFIGS if name.startswith("multitask/")]
-SUPERB = [name for name in CONFIGS if name.startswith("superb/")]
+SUPERB = [name for name in CONFIGS if name.startswith("superb/") and "qbe" not in name]
 
 
 def mini(**changes: Any) -> dict[str, Any]:

@@ -15,8 +15,9 @@ from s3prl_plugins.errors import ConfigError
 from s3prl_plugins.multitask.balancers import FixedWeights, build_balancer
 from s3prl_plugins.multitask.config import ClipConfig, RunConfig, run_config
 from s3prl_plugins.multitask.joint import JointModel
-from s3prl_plugins.multitask.optim import Optimizers, clip_gradients, linear_schedule
+from s3prl_plugins.multitask.optim import Optimizers, clip_gradients
 from s3prl_plugins.multitask.trainer import Trainer
+from s3prl_plugins.schedules import linear_schedule
 
 SPECAUG = {"time_mask_width_range": [0, 4], "freq_mask_width_range": [0, 4], "time_warp_window": 2}
 

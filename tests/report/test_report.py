@@ -35,7 +35,6 @@ def test_the_log_reads_back_and_drops_what_a_resumed_run_does_again(tmp_path: Pa
 
 
 def test_the_page_holds_scores_curves_and_escaped_text(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     logger = RunLogger(tmp_path)
     logger.log(0, {"dev/ks/acc": 8.0, "dev/ks/loss": 2.5})
     for step in (1, 2, 3):

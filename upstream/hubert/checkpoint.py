@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-__all__ = ["SIZES", "random_checkpoint", "write_checkpoint"]
+from s3prl_plugins.errors import ConfigError, nearest
+
+__all__ = ["SIZES", "load_model", "random_checkpoint", "write_checkpoint"]
 
 SIZES: dict[str, dict[str, Any]] = {
     "tiny": {
@@ -42,30 +46,60 @@ SIZES: dict[str, dict[str, Any]] = {
 """What differs from s3prl's `HubertConfig`. `tiny`: 3.8 M parameters, pre-LN (it trains where post-LN does not at
 that size); `base`: HuBERT Base as published (fairseq's hubert_base_librispeech)."""
 
-_CLUSTERS = 100
 
-
-def random_checkpoint(size: str, seed: int) -> dict[str, Any]:
+def random_checkpoint(
+    size: str, seed: int, clusters: int = 100, changes: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """A randomly initialised HuBERT as the content of a converted checkpoint.
 
     :param size: a key of `SIZES`.
     :param seed: of the weights; torch's global generator is left as it was.
+    :param clusters: pseudo-phones it predicts while it is pretrained; they change nothing of the encoder.
+    :param changes: fields of s3prl's HubertConfig that differ from the size's.
+    :raises ConfigError: s3prl's HubertConfig has no such field.
     """
-    from s3prl.upstream.hubert.hubert_model import HubertConfig, HubertModel, HubertPretrainingConfig
+    from s3prl.upstream.hubert.hubert_model import HubertConfig
 
-    model_cfg = {"label_rate": 50.0, "encoder_layerdrop": 0.0, **SIZES[size]}
-    task_cfg = {"label_rate": 50.0, "sample_rate": 16000, "normalize": False}
-    symbols = [[str(cluster) for cluster in range(_CLUSTERS)]]
+    known = {field.name for field in dataclasses.fields(HubertConfig)}
+    for name in changes or {}:
+        if name not in known:
+            raise ConfigError(f"unknown key model.{name}; {nearest(name, known)}")
+    content: dict[str, Any] = {
+        "task_cfg": {"label_rate": 50.0, "sample_rate": 16000, "normalize": False},
+        "model_cfg": {"label_rate": 50.0, "encoder_layerdrop": 0.0, **SIZES[size], **(changes or {})},
+        "dictionaries_symbols": [[str(cluster) for cluster in range(clusters)]],
+    }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = HubertModel(HubertConfig(**model_cfg), HubertPretrainingConfig(**task_cfg), symbols)
+        model = _model(content)
     weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    return {"task_cfg": task_cfg, "model_cfg": model_cfg, "model_weight": weights, "dictionaries_symbols": symbols}
+    return {**content, "model_weight": weights}
 
 
-def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Write a checkpoint whole or not at all."""
+def load_model(content: Mapping[str, Any]) -> Any:
+    """The network of a checkpoint's content, `s3prl.upstream.hubert.hubert_model.HubertModel`, pretraining parts included."""
+    model = _model(content)
+    model.load_state_dict(content["model_weight"])
+    return model
+
+
+def _model(content: Mapping[str, Any]) -> Any:
+    from s3prl.upstream.hubert.hubert_model import HubertConfig, HubertModel, HubertPretrainingConfig
+
+    config, task = HubertConfig(**content["model_cfg"]), HubertPretrainingConfig(**content["task_cfg"])
+    return HubertModel(config, task, content["dictionaries_symbols"])
+
+
+def write_checkpoint(path: Path, content: Mapping[str, Any], half: bool = False) -> None:
+    """Write a checkpoint whole or not at all.
+
+    :param half: float16 on disk, half the size; what loads it copies the weights into a float32 model.
+    """
+    if half:
+        weights = content["model_weight"].items()
+        halved = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in weights}
+        content = {**content, "model_weight": halved}
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
-    torch.save(content, part)
+    torch.save(dict(content), part)
     part.replace(path)

@@ -22,7 +22,7 @@ _SPEAKERS = 12
 
 def plan(size: Size, seed: int) -> Plan:
     """Documents are sentences of the grammar; queries are values of their slots, spoken by others."""
-    source = sentences(generator(seed, "quesst14", "documents"))
+    source = sentences(generator(seed, "quesst14", "documents"), "test")
     documents: dict[str, Sentence] = {f"quesst14_{n + 1:05d}": next(source) for n in range(size.documents)}
     queries = _queries(documents, size, seed)
     recordings: list[Recording] = []

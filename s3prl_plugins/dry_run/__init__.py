@@ -1,0 +1,1 @@
+"""What a joint run would cost, before it is started."""

@@ -1,0 +1,181 @@
+"""The one pretraining loop: crops in, weighed losses, an optimizer, checkpoints to go on from."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from s3prl_plugins.errors import CheckpointError
+from s3prl_plugins.logs import RunLogger
+from s3prl_plugins.pretrain.config import TrainConfig
+from s3prl_plugins.pretrain.objective import Batch, Losses
+from s3prl_plugins.pretrain.speech import Crop, Crops, load_crops
+from s3prl_plugins.schedules import linear_schedule
+from s3prl_plugins.seeding import generator, seeded
+
+__all__ = ["Pretrainer"]
+
+_STATE = "training.pt"
+
+
+class Pretrainer:
+    """Trains an objective in a folder; started again on the same folder it goes on after its last checkpoint.
+
+    Data order, masks and dropout are functions of (seed, step), so on a CPU a run that was cut off and continued
+    ends with the parameters of one that was not.
+
+    :param model: an `Objective`; parameters that need no gradient are left alone.
+    :param folder: holds `training.pt`, `metrics.jsonl` and TensorBoard events.
+    """
+
+    def __init__(
+        self, model: nn.Module, train: Crops, held_out: Crops, config: TrainConfig, folder: Path, seed: int,
+        device: torch.device,
+    ) -> None:  # fmt: skip
+        self.model, self.train_crops, self.held_out = model.to(device), train, held_out
+        self.config, self.folder, self.seed, self.device = config, folder, seed, device
+        parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self.parameters = parameters
+        self.optimizer = torch.optim.AdamW(
+            parameters, lr=config.lr, betas=config.betas, eps=config.eps, weight_decay=config.weight_decay
+        )
+
+    def run(self) -> None:
+        """Train to the last step."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        done = self._resume()
+        config = self.config
+        if done >= config.steps:
+            return
+        batches = self._batches(done * config.accumulate)
+        meter = _Meter()
+        self.model.train()
+        with (
+            contextlib.closing(RunLogger(self.folder, done)) as logger,
+            tqdm(total=config.steps, initial=done, desc=self.folder.name, unit="step", dynamic_ncols=True) as bar,
+        ):
+            for step in range(done + 1, config.steps + 1):
+                self._step(step, batches, meter)
+                bar.update()
+                last = step == config.steps
+                if step % config.log_step == 0 or last:
+                    entry = meter.flush()
+                    logger.log(step, entry)
+                    bar.set_postfix({name.removeprefix("train/"): f"{value:.3f}" for name, value in entry.items()})
+                if step % config.eval_step == 0 or last:
+                    logger.log(step, self.validate())
+                if step % config.save_step == 0 or last:
+                    self._save(step)
+
+    def validate(self) -> dict[str, float]:
+        """Mean losses on the held-out speech: the same crops and masks every time."""
+        self.model.eval()
+        meter = _Meter()
+        with torch.no_grad():
+            for number, crops in enumerate(self.held_out.epoch(0)):
+                losses = self._forward(crops, generator(self.seed, "validation", number))
+                meter.take(losses, len(crops) * crops[0].frames, "dev")
+        self.model.train()
+        return meter.means()
+
+    def _step(self, step: int, batches: Iterator[Sequence[Crop]], meter: _Meter) -> None:
+        config = self.config
+        self.optimizer.zero_grad(set_to_none=True)
+        for micro in range(config.accumulate):
+            crops = next(batches)
+            with seeded(self.seed, "step", step, micro):
+                losses = self._forward(crops, generator(self.seed, "mask", step, micro))
+            terms = [config.weights.get(name, 1.0) * term for name, term in losses.terms.items()]
+            torch.autograd.backward(torch.stack(terms).sum() / config.accumulate)
+            meter.take(losses, 1, "train")
+            meter.seconds += len(crops) * crops[0].frames * self.train_crops.frames.rate / 16000
+        norm = float(nn.utils.clip_grad_norm_(self.parameters, config.clip))
+        meter.add("train/grad_norm", norm, 1)
+        rate = config.lr * linear_schedule(step, round(config.warmup * config.steps), config.steps + 1)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        if math.isfinite(norm):
+            self.optimizer.step()
+        else:
+            tqdm.write(f"step {step}: the gradient is not finite; the step is left out")
+
+    def _forward(self, crops: Sequence[Crop], random: torch.Generator) -> Losses:
+        batch = Batch(load_crops(self.train_crops.utterances, crops, self.train_crops.frames), crops).to(self.device)
+        autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16")
+        with autocast:
+            losses: Losses = self.model(batch, random)
+        return losses
+
+    def _batches(self, skip: int) -> Iterator[Sequence[Crop]]:
+        """Training batches from number `skip` on."""
+        epoch = 0
+        while True:
+            batches = self.train_crops.epoch(epoch)
+            yield from batches[skip:]
+            skip = max(0, skip - len(batches))
+            epoch += 1
+
+    def _resume(self) -> int:
+        path = self.folder / _STATE
+        if not path.is_file():
+            return 0
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+        except (RuntimeError, ValueError, KeyError, EOFError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise CheckpointError(f"{path} does not fit this run ({reason}); remove it or choose another -p") from error
+        return int(state["step"])
+
+    def _save(self, step: int) -> None:
+        state: dict[str, Any] = {
+            "step": step, "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(),
+        }  # fmt: skip
+        part = self.folder / f"{_STATE}.part"
+        with part.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(self.folder / _STATE)
+
+
+class _Meter:
+    """Weighted means since the last log entry, and audio throughput."""
+
+    def __init__(self) -> None:
+        self._reset()
+
+    def _reset(self) -> None:
+        self._sums: defaultdict[str, float] = defaultdict(float)
+        self._counts: defaultdict[str, float] = defaultdict(float)
+        self.seconds, self._start = 0.0, time.perf_counter()
+
+    def add(self, name: str, value: float | Tensor, count: float) -> None:
+        self._sums[name] += float(value) * count
+        self._counts[name] += count
+
+    def take(self, losses: Losses, count: float, split: str) -> None:
+        for name, value in losses.terms.items():
+            self.add(f"{split}/{name}", value.detach(), count)
+        for name, shown in losses.shown.items():
+            self.add(f"{split}/{name}", shown, count)
+
+    def means(self) -> dict[str, float]:
+        return {name: total / self._counts[name] for name, total in self._sums.items()}
+
+    def flush(self) -> dict[str, float]:
+        entry = self.means()
+        entry["train/audio_seconds_per_second"] = self.seconds / (time.perf_counter() - self._start)
+        self._reset()
+        return entry

@@ -1,0 +1,1 @@
+"""Query by example: SUPERB's tenth task, which needs no training."""

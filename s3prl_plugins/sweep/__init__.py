@@ -1,0 +1,1 @@
+"""Scenarios of joint and single-task runs as one resumable graph of runs."""

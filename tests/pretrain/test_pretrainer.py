@@ -1,0 +1,102 @@
+"""The pretraining loop: learns, logs, and goes on exactly where it was cut off."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from torch import nn
+
+from s3prl_plugins.errors import CheckpointError
+from s3prl_plugins.logs import read_metrics
+from s3prl_plugins.pretrain.config import TrainConfig
+from s3prl_plugins.pretrain.objective import Batch, Losses
+from s3prl_plugins.pretrain.speech import Crops, Frames, find_speech
+from s3prl_plugins.pretrain.trainer import Pretrainer
+
+CONFIG = TrainConfig(steps=6, lr=1e-2, log_step=2, eval_step=3, save_step=2, weights={"noise": 0.0})
+
+
+class Level(nn.Module):
+    """Learns the audio's mean square; `noise` only shows that weights count."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.level = nn.Parameter(torch.tensor(3.0))
+        self.other = nn.Parameter(torch.zeros(()))
+        self.drop = nn.Dropout(0.5)
+
+    def forward(self, batch: Batch, random: torch.Generator) -> Losses:
+        wanted = batch.waves.pow(2).mean() + 0.1 * torch.randn((), generator=random)
+        guess = self.drop(self.level.expand(20)).mean()
+        return Losses({"level": (guess - wanted).pow(2), "noise": (self.other - 7).pow(2)}, {"shown": 1.0})
+
+
+@pytest.fixture
+def crops(tmp_path: Path) -> Crops:
+    random = np.random.default_rng(0)
+    for number in range(8):
+        soundfile.write(tmp_path / f"{number}.wav", 0.5 * random.standard_normal(8000).clip(-1, 1), 16000)
+    utterances = find_speech([tmp_path], Frames(), 10)
+    return Crops(utterances, range(8), Frames(), seconds=1.0, longest=20, seed=0)
+
+
+def _trainer(crops: Crops, folder: Path, config: TrainConfig = CONFIG) -> Pretrainer:
+    return Pretrainer(Level(), crops, replace(crops, chosen=[0, 1]), config, folder, 0, torch.device("cpu"))
+
+
+def test_it_trains_validates_and_logs(crops: Crops, tmp_path: Path) -> None:
+    trainer = _trainer(crops, tmp_path / "run", replace(CONFIG, steps=60, lr=0.2, eval_step=30))
+    trainer.run()
+    entries = read_metrics(tmp_path / "run")
+    validated = [entry["dev/level"] for entry in entries if "dev/level" in entry]
+    assert len(validated) == 2
+    trained = [entry["train/level"] for entry in entries if "train/level" in entry]
+    assert trained[-1] < 0.1 * trained[0]
+    assert validated[-1] < 0.1 * trained[0]
+    assert float(trainer.model.other.detach()) == 0.0  # a loss of weight 0
+
+
+def test_cut_off_and_continued_ends_the_same(crops: Crops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = _trainer(crops, tmp_path / "whole")
+    whole.run()
+    cut = _trainer(crops, tmp_path / "cut")
+    step = Pretrainer._step
+
+    def until_five(self: Pretrainer, number: int, *rest: object) -> None:
+        if number == 5:
+            raise KeyboardInterrupt
+        step(self, number, *rest)
+
+    monkeypatch.setattr(Pretrainer, "_step", until_five)
+    with pytest.raises(KeyboardInterrupt):
+        cut.run()
+    monkeypatch.undo()
+    continued = _trainer(crops, tmp_path / "cut")
+    continued.run()
+    for name, tensor in whole.model.state_dict().items():
+        assert torch.equal(tensor, continued.model.state_dict()[name])
+
+    def numbers(folder: Path) -> list[dict[str, float]]:
+        entries = read_metrics(folder)
+        return [{k: v for k, v in entry.items() if "per_second" not in k} for entry in entries]
+
+    assert numbers(tmp_path / "cut") == numbers(tmp_path / "whole")
+    assert json.loads((tmp_path / "cut/metrics.jsonl").read_text().splitlines()[0])["step"] == 2
+
+
+def test_a_finished_run_is_left_alone(crops: Crops, tmp_path: Path) -> None:
+    _trainer(crops, tmp_path / "run").run()
+    before = (tmp_path / "run/training.pt").stat().st_mtime_ns
+    _trainer(crops, tmp_path / "run").run()
+    assert (tmp_path / "run/training.pt").stat().st_mtime_ns == before
+
+
+def test_state_of_another_model_is_refused(crops: Crops, tmp_path: Path) -> None:
+    _trainer(crops, tmp_path / "run").run()
+    other = Pretrainer(nn.Linear(2, 2), crops, crops, CONFIG, tmp_path / "run", 0, torch.device("cpu"))
+    with pytest.raises(CheckpointError, match=r"training\.pt does not fit this run"):
+        other.run()

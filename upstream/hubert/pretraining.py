@@ -1,0 +1,185 @@
+"""Pretraining HuBERT in iterations (arXiv 2106.07447): clusters of MFCC first, then clusters of the model's own states."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from s3prl_plugins.config import build, plain
+from s3prl_plugins.errors import CheckpointError, ConfigError
+from s3prl_plugins.pretrain.clusters import FrameFeatures, Targets, fit_clusters, make_targets, mfcc
+from s3prl_plugins.pretrain.config import SpeechConfig, TrainConfig
+from s3prl_plugins.pretrain.masked_prediction import MaskedPrediction
+from s3prl_plugins.pretrain.speech import Crops, Frames, Utterance, find_speech, split_speech
+from s3prl_plugins.pretrain.trainer import Pretrainer
+from s3prl_plugins.upstream.hubert.checkpoint import SIZES, load_model, random_checkpoint, write_checkpoint
+
+__all__ = ["HubertPretraining", "pretrain", "state_features"]
+
+_RATE = 16000
+_CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class IterationConfig:
+    """One round: targets, then training on them."""
+
+    targets: Literal["mfcc", "states"]
+    """What is clustered: MFCC, or hidden states of the iteration before."""
+    train: TrainConfig
+    clusters: int = 100
+    """Pseudo-phones."""
+    layer: int = 0
+    """Which hidden states: 0 the first transformer layer's input, n the output of layer n."""
+    cluster_share: float = 1.0
+    """Share of the utterances that k-means sees."""
+    start: Literal["scratch", "previous"] = "scratch"
+    """Weights to begin with; `previous` (not in the paper) keeps the encoder of the iteration before."""
+
+
+@dataclass(frozen=True)
+class HubertPretraining:
+    """Configuration of `s3prl-plugins pretrain hubert`."""
+
+    size: str
+    """Key of `upstream.hubert.checkpoint.SIZES`."""
+    speech: SpeechConfig
+    iterations: tuple[IterationConfig, ...]
+    mask_share: float = 0.8
+    """Frames masked, before overlaps."""
+    mask_length: int = 10
+    """Frames of a span."""
+    temperature: float = 0.1
+    """Of the cosine logits."""
+    model: dict[str, Any] = field(default_factory=dict)
+    """Fields of s3prl's HubertConfig that differ from the size's."""
+    half: bool = False
+    """Write the final checkpoint in float16, half the size; whoever loads it has float32 again."""
+
+    def __post_init__(self) -> None:
+        if self.size not in SIZES:
+            raise ConfigError(f"size is {self.size!r}; known: {', '.join(SIZES)}")
+        if not self.iterations:
+            raise ConfigError("iterations is empty; give at least one")
+        first = self.iterations[0]
+        if first.targets != "mfcc" or first.start != "scratch":
+            raise ConfigError("iterations[0] must cluster mfcc and start from scratch: there is nothing before it")
+
+
+def pretrain(mapping: Mapping[str, Any], folder: Path, seed: int, device: torch.device) -> Path:
+    """Run every iteration that is not finished yet; returns `folder`/hubert.pt in s3prl's converted format.
+
+    Each iteration has its own folder: `targets.npz`, `centres.npy`, `metrics.jsonl`, `training.pt`, `hubert.pt`.
+    A run that was cut off goes on where it was.
+
+    :raises UserError: whatever is wrong with configuration, speech or what the folder holds; nothing is written then.
+    """
+    config = build(HubertPretraining, mapping)
+    frames = Frames()
+    least = max(2, frames.count(round(config.speech.shortest * _RATE)))
+    utterances = find_speech(config.speech.folders, frames, least)
+    train, held_out = split_speech(utterances, config.speech.held_out, seed)
+    if not train:
+        raise ConfigError(f"speech.held_out is {config.speech.held_out} and leaves nothing to train on; lower it")
+    _claim(folder, config, seed, utterances)
+    seconds = sum(utterances[index].samples for index in train) / _RATE
+    tqdm.write(f"{len(train)} utterances, {seconds / 3600:.2f} h to train on; {len(held_out)} held out")
+    previous: Path | None = None
+    for number, iteration in enumerate(config.iterations, 1):
+        place = folder / f"iteration{number}"
+        target = place / "hubert.pt"
+        if not target.is_file():
+            place.mkdir(parents=True, exist_ok=True)
+            features = (
+                mfcc
+                if previous is None or iteration.targets == "mfcc"
+                else state_features(previous, iteration.layer, device)
+            )
+            targets = _targets(place, utterances, train, features, iteration, frames, seed)
+            tqdm.write(f"iteration {number}: guessing without hearing costs {targets.prior_entropy:.3f} nats a frame")
+            content = _start(config, iteration, previous, seed + number)
+            model = load_model(content)
+            objective = MaskedPrediction(model, targets, config.mask_share, config.mask_length, config.temperature)
+            longest = frames.count(round(config.speech.longest * _RATE))
+            crops = [
+                Crops(utterances, chosen, frames, config.speech.batch, longest, seed + number)
+                for chosen in (train, held_out)
+            ]
+            Pretrainer(objective, crops[0], crops[1], iteration.train, place, seed + number, device).run()
+            weights = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+            write_checkpoint(target, {**content, "model_weight": weights})
+        previous = target
+    assert previous is not None
+    write_checkpoint(folder / "hubert.pt", torch.load(previous, map_location="cpu", weights_only=True), config.half)
+    return folder / "hubert.pt"
+
+
+def state_features(checkpoint: Path, layer: int, device: torch.device = _CPU) -> FrameFeatures:
+    """Hidden states of one layer, of each utterance alone.
+
+    :raises ConfigError: there is no such layer.
+    """
+    import s3prl.hub as hub
+
+    upstream = hub.hubert_local(ckpt=str(checkpoint)).to(device).eval()
+    count = len(upstream.model.encoder.layers) + 1
+    if not 0 <= layer < count:
+        raise ConfigError(f"layer must be 0 to {count - 1}, found {layer}")
+
+    def features(wave: Tensor) -> Tensor:
+        with torch.no_grad():
+            states: Tensor = upstream([wave.to(device)])["hidden_states"][layer]
+        return states[0].cpu()
+
+    return features
+
+
+def _targets(
+    place: Path, utterances: list[Utterance], train: list[int], features: FrameFeatures, iteration: IterationConfig,
+    frames: Frames, seed: int,
+) -> Targets:  # fmt: skip
+    path = place / "targets.npz"
+    if path.is_file():
+        return Targets.load(path)
+    centres = fit_clusters(utterances, train, features, iteration.clusters, iteration.cluster_share, seed)
+    np.save(place / "centres.npy", centres)
+    targets = make_targets(utterances, features, centres, frames)
+    targets.save(path)
+    return targets
+
+
+def _start(config: HubertPretraining, iteration: IterationConfig, previous: Path | None, seed: int) -> dict[str, Any]:
+    """The checkpoint that an iteration starts from."""
+    content: dict[str, Any] = random_checkpoint(config.size, seed, iteration.clusters, config.model)
+    if iteration.start == "previous" and previous is not None:
+        before = torch.load(previous, map_location="cpu", weights_only=True)["model_weight"]
+        fresh = ("label_embs_concat", "final_proj.")
+        content["model_weight"] |= {name: tensor for name, tensor in before.items() if not name.startswith(fresh)}
+    return content
+
+
+def _claim(folder: Path, config: HubertPretraining, seed: int, utterances: list[Utterance]) -> None:
+    """Note what a folder is for; another configuration, seed or speech may not go on in it."""
+    import yaml
+
+    asked = {
+        "config": plain(config), "seed": seed, "files": len(utterances), "samples": sum(u.samples for u in utterances),
+    }  # fmt: skip
+    path = folder / "pretraining.yaml"
+    if path.is_file():
+        held = yaml.safe_load(path.read_text(encoding="utf-8"))
+        differing = [key for key in asked if held.get(key) != asked[key]]
+        if differing:
+            raise CheckpointError(
+                f"{folder} holds a pretraining with another {' and '.join(differing)}; choose another folder with -p"
+            )
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(asked, sort_keys=False), encoding="utf-8")

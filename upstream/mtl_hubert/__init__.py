@@ -1,0 +1,1 @@
+"""HuBERT finetuned on several SUPERB tasks at once."""

@@ -1,0 +1,83 @@
+"""The shared encoder of a joint run as an s3prl upstream."""
+
+from __future__ import annotations
+
+import ast
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from s3prl.upstream.hubert.expert import UpstreamExpert as HubertExpert
+from torch import Tensor
+
+from s3prl_plugins.errors import CheckpointError
+
+__all__ = ["UpstreamExpert"]
+
+
+class UpstreamExpert(HubertExpert):  # type: ignore[misc]  # s3prl is untyped
+    """s3prl's HuBERT with weights that `s3prl-plugins export` wrote, in the padding mode of the run they come from.
+
+    :param ckpt: file in s3prl's converted format with an entry `mtl`.
+    :raises CheckpointError: it is not such a file.
+
+    `padding`: with `batch` the output is that of s3prl's `hubert_local`, where an utterance's states depend on its
+    neighbours. With `none` every utterance is computed as if alone. Rows of shorter utterances then end in copies of
+    their last frame: s3prl keeps up to two frames an utterance more than the convolutions give, and S3PRLUpstream
+    fills them for a single utterance in the same way.
+    """
+
+    def __init__(self, ckpt: str | Path, **kwargs: Any) -> None:
+        self.padding: str = _metadata(Path(ckpt))["padding"]
+        super().__init__(str(ckpt), **kwargs)
+
+    def __call__(self, wavs: list[Tensor], *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """:param wavs: per utterance (samples,) at 16 kHz.
+
+        :returns: `hidden_states`: input of each layer and output of the last, each (utterances, frames, dim), and
+            s3prl's other views of them.
+        """
+        # s3prl gathers the states in __call__, after forward and its hooks.
+        if self.padding == "batch":
+            return dict(super().__call__(wavs, *args, **kwargs))
+        places: dict[int, list[int]] = {}
+        for place, wav in enumerate(wavs):
+            places.setdefault(len(wav), []).append(place)
+        groups = [super(UpstreamExpert, self).__call__([wavs[i] for i in group]) for group in places.values()]
+        order = torch.tensor([place for group in places.values() for place in group]).argsort()
+        infos = groups[0]["_hidden_states_info"]
+        states = tuple(
+            _joined([group["hidden_states"][layer] for group in groups])[order] for layer in range(len(infos))
+        )
+        numbered = {f"hidden_state_{layer}": state for layer, state in enumerate(states)}
+        return {"_hidden_states_info": infos, "hidden_states": states, "last_hidden_state": states[-1], **numbered}
+
+
+def _joined(states: list[Tensor]) -> Tensor:
+    """(utterances, frames, dim) of groups of other lengths, in one tensor; each row goes on with its last frame."""
+    longest = max(state.shape[1] for state in states)
+    frames = torch.arange(longest, device=states[0].device)
+    return torch.cat([state[:, frames.clamp(max=state.shape[1] - 1)] for state in states])
+
+
+def _metadata(path: Path) -> dict[str, Any]:
+    """What the checkpoint says of the run, without reading its weights."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(f"{path} cannot be read ({reason}); pass a file of `s3prl-plugins export`") from error
+    found = content.get("mtl") if isinstance(content, dict) else None
+    if not isinstance(found, dict) or found.get("padding") not in ("batch", "none"):
+        raise CheckpointError(
+            f"{path} is not a file of `s3prl-plugins export` (no entry 'mtl'); a plain HuBERT is loaded by hubert_local"
+        )
+    layers = content["model_cfg"]["conv_feature_layers"]
+    try:
+        ast.literal_eval(layers)  # s3prl evaluates this string, whatever it says
+    except (ValueError, SyntaxError) as error:
+        raise CheckpointError(
+            f"{path}: conv_feature_layers must be a plain list, found {layers!r}; export the run anew"
+        ) from error
+    return found

@@ -1,0 +1,33 @@
+"""Names of this upstream in s3prl's hub; s3prl calls them with (ckpt, model_config, refresh)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from s3prl_plugins.errors import CheckpointError
+from s3prl_plugins.upstream.mtl_hubert.expert import UpstreamExpert
+
+__all__ = ["mtl_hubert_local", "mtl_hubert_url"]
+
+
+def mtl_hubert_local(ckpt: str | Path | None = None, **kwargs: Any) -> UpstreamExpert:
+    """The encoder in a file that `s3prl-plugins export` wrote.
+
+    :raises CheckpointError: there is no such file, or it is another one.
+    """
+    if ckpt is None or not Path(ckpt).is_file():
+        raise CheckpointError(f"mtl_hubert_local needs a checkpoint file, found {str(ckpt)!r}; pass one (-k FILE)")
+    return UpstreamExpert(ckpt, **kwargs)
+
+
+def mtl_hubert_url(ckpt: str | None = None, refresh: bool = False, **kwargs: Any) -> UpstreamExpert:
+    """The same from a URL, downloaded once into s3prl's cache.
+
+    :param refresh: download again.
+    """
+    from s3prl.util.download import _urls_to_filepaths
+
+    if not ckpt:
+        raise CheckpointError("mtl_hubert_url needs the address of a checkpoint, found none; pass one (-k URL)")
+    return mtl_hubert_local(_urls_to_filepaths(ckpt, refresh=refresh), **kwargs)
