@@ -18,7 +18,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "corpus": ("s3prl_plugins.cli.corpus", "make mini-SUPERB; check real or mini corpora"),
     "upstream": ("s3prl_plugins.cli.upstream", "write a small randomly initialised HuBERT checkpoint"),
     "pretrain": ("s3prl_plugins.cli.pretrain", "train an encoder from scratch on unlabelled speech"),
-    "finetune": ("s3prl_plugins.cli.finetune", "the scenarios of joint finetuning: ssl, all-task, leave-one-out, transfer"),
+    "finetune": (
+        "s3prl_plugins.cli.finetune",
+        "the scenarios of joint finetuning: ssl, all-task, leave-one-out, transfer",
+    ),
     "report": ("s3prl_plugins.cli.report", "the paper's table, relation graph and page of sweeps; the page of a run"),
     "qbe": ("s3prl_plugins.cli.qbe", "score an encoder by query by example, which needs no training"),
     "export": ("s3prl_plugins.cli.export", "write the finetuned encoder of a joint run as an upstream checkpoint"),

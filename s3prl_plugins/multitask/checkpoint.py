@@ -7,12 +7,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import os
 import pickle
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ import torch
 
 from s3prl_plugins.errors import CheckpointError
 
-__all__ = ["Checkpoint", "find", "load_tensors", "newest_whole", "read", "save"]
+__all__ = ["Checkpoint", "find", "load_tensors", "namespaces_allowed", "newest_whole", "read", "save"]
 
 _NAME = re.compile(r"states-(\d+)\.ckpt")
 _TENSORS = "checkpoints"
@@ -128,9 +129,22 @@ def load_tensors(checkpoint: Checkpoint, name: str) -> Any:
     return _load(checkpoint.folder / f"{name}.pt")
 
 
+@contextlib.contextmanager
+def namespaces_allowed() -> Iterator[None]:
+    """Let `torch.load` take argparse.Namespace, the one class in runner checkpoints.
+
+    torch's own context forgets the class at its end even if it was allowed before, as the repairs of s3prl do for good.
+    """
+    if argparse.Namespace in torch.serialization.get_safe_globals():
+        yield
+    else:
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            yield
+
+
 def _load(path: Path) -> Any:
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with namespaces_allowed():
             return torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -5,7 +5,6 @@ The code released with arXiv 2110.09930 starts its joint runs so: at their learn
 
 from __future__ import annotations
 
-import argparse
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -115,7 +114,7 @@ def _stock(state: Mapping[str, Any], path: Path, task: str) -> TrainedHead:
 
 def _states(path: Path) -> dict[str, Any]:
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with checkpoint.namespaces_allowed():
             return cast(dict[str, Any], torch.load(path, map_location="cpu", weights_only=True))
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

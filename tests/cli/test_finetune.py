@@ -29,10 +29,10 @@ def command(scenario: str, corpus: Path, folder: Path, *more: str, **options: ob
     ("words", "parts"),
     [
         ([], ["ssl", "all-task", "leave-one-out", "transfer", "goes\non where it was cut off"]),
-        (["ssl"], ["finetune ssl -k tiny.pt", "--lr-search", "result/seed1/ssl/<task>/"]),
-        (["all-task"], ["finetune all-task -k tiny.pt", "--er-folds 1-5", "--init-heads asr=", "--with-leaks"]),
-        (["leave-one-out"], ["finetune leave-one-out -k tiny.pt", "--tasks asv sid", "--heads"]),
-        (["transfer"], ["finetune transfer -k tiny.pt", "leave-one-out runs that are missing", "--launcher"]),
+        (["ssl"], ["finetune ssl", "--lr-search", "result/seed1/ssl/<task>/"]),
+        (["all-task"], ["finetune all-task", "--er-folds 1-5", "--init-heads asr=", "--with-leaks"]),
+        (["leave-one-out"], ["finetune leave-one-out", "--tasks asv sid", "--heads"]),
+        (["transfer"], ["finetune transfer", "leave-one-out runs that are missing", "--launcher"]),
     ],
 )
 def test_help_shows_examples(words: list[str], parts: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -31,7 +31,7 @@ def test_a_checkpoint_reads_back_and_old_ones_go(tmp_path: Path) -> None:
 
 def test_the_stock_command_can_open_it(tmp_path: Path) -> None:
     path = save(tmp_path, 3)
-    with torch.serialization.safe_globals([argparse.Namespace]):
+    with checkpoint.namespaces_allowed():
         state = torch.load(path, weights_only=True)
     assert state["Args"].local_rank is None and state["Config"] == {"tasks": ["ks"]}
     assert path.stat().st_size < 10_000
@@ -95,3 +95,19 @@ def test_an_interrupted_write_leaves_the_last_state(tmp_path: Path, monkeypatch:
     with pytest.raises(OSError, match="No space left"):
         save(tmp_path, 2)
     assert checkpoint.newest_whole(tmp_path)[0].step == 1
+
+
+def test_reading_leaves_what_torch_may_load_as_it_was(tmp_path: Path) -> None:
+    """The repairs of s3prl allow the class for good; reading one of our checkpoints must not undo that."""
+    folder = tmp_path / "run"
+    checkpoint.save(folder, 1, {"seed": 1}, {}, {"model": {"a": 1}}, 2)
+    before = set(torch.serialization.get_safe_globals())
+    try:
+        for allowed in (set(), {argparse.Namespace}):
+            torch.serialization.clear_safe_globals()
+            torch.serialization.add_safe_globals(list(allowed))
+            assert checkpoint.read(folder / "states-1.ckpt").args == {"seed": 1}
+            assert set(torch.serialization.get_safe_globals()) == allowed
+    finally:
+        torch.serialization.clear_safe_globals()
+        torch.serialization.add_safe_globals(list(before))

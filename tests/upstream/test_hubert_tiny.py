@@ -51,7 +51,7 @@ def test_float16_on_disk_changes_the_states_by_little(tmp_path: Path) -> None:
         for name in ("full.pt", "half.pt")
     )
     for one, other in zip(full, half):
-        assert float((one - other).norm() / one.norm()) < 2e-3
+        assert float(((one - other).norm() / one.norm()).detach()) < 2e-3
     assert (tmp_path / "half.pt").stat().st_size < 0.52 * (tmp_path / "full.pt").stat().st_size
 
 
