@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
         return _dry_run(args, runs)
     options = SweepOptions(
         args.expdir, _common(args), _heads(args, run_config(mapping).heads),
-        _pairs(getattr(args, "init_heads", []), "--init-heads"), args.evaluate_split,
+        _pairs(getattr(args, "init_heads", []), "--init-heads"), getattr(args, "lr_from", None), args.evaluate_split,
     )  # fmt: skip
     sweep = Sweep(runs, options)
     launcher: Launcher = Processes(args.jobs) if args.jobs != 1 else InProcess()

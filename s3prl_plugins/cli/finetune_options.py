@@ -13,6 +13,7 @@ _SCENARIOS = {
         """examples:
   s3prl-plugins finetune ssl -p result/seed1 --seed 1
   s3prl-plugins finetune ssl -p result/seed1 --seed 1 --tasks asr pr --lr-search --jobs 2
+  s3prl-plugins finetune ssl -p result/seed2 --seed 2 --lr-from result/seed1
   s3prl-plugins finetune ssl -u fbank -p result/fbank --device cpu
 writes result/seed1/ssl/<task>/ and, for the other folds of ER, result/seed1/ssl_er_fold<N>/""",
     ),
@@ -110,12 +111,23 @@ def _add_heads(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def _add_lr_from(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--lr-from",
+        type=Path,
+        metavar="DIR",
+        help="take the learning rates that --lr-search chose there (another seed)",
+    )
+
+
 def _add_ssl(parser: argparse.ArgumentParser) -> None:
     _add_tasks(parser, "tasks to train, each alone")
     _add_folds(parser)
-    parser.add_argument(
+    rate = parser.add_mutually_exclusive_group()
+    rate.add_argument(
         "--lr-search", action="store_true", help="choose each learning rate on dev by short runs (config.ssl.lr_search)"
     )
+    _add_lr_from(rate)
 
 
 def _add_all_task(parser: argparse.ArgumentParser) -> None:
@@ -137,6 +149,7 @@ def _add_leave_one_out(parser: argparse.ArgumentParser) -> None:
 def _add_transfer(parser: argparse.ArgumentParser) -> None:
     _add_tasks(parser, "tasks to transfer to")
     _add_heads(parser)
+    _add_lr_from(parser)
 
 
 _ADD = {

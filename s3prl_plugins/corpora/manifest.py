@@ -17,7 +17,7 @@ from s3prl_plugins.corpora.texts import SLOTS, vocabulary
 __all__ = ["FILE", "MINI_SUPERB", "SPEECH", "VERSION", "Kind", "checksum", "read", "write"]
 
 FILE = "manifest.json"
-VERSION = 2
+VERSION = 3
 """Version of the generator: raised whenever the same size and seed give other bytes with the same `made_with`."""
 MINI_SUPERB = "mini-SUPERB"
 SPEECH = "speech"

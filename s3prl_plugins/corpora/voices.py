@@ -117,9 +117,9 @@ def emotional(voice: Voice, emotion: str, random: np.random.Generator) -> Voice:
     if emotion == "neu":
         return altered(1.0, 1.0, 1.0, 0, 0, (), ())
     if emotion == "hap":
-        return altered(1.22, 1.7, 1.08, 0, 1, (18, 18, 20, 20, 22, 24, 26, 26), (600, 165, 1500, 150, 3000, 125))
+        return altered(1.35, 2.2, 1.1, 0, 2, (18, 18, 20, 20, 22, 24, 26, 26), (600, 165, 1500, 150, 3000, 125))
     if emotion == "ang":
-        return altered(1.1, 1.4, 1.14, 3, 0, (20, 20, 24, 24, 24, 26, 28, 28), (600, 150, 1500, 165, 3000, 150))
+        return altered(1.15, 1.5, 1.25, 5, 0, (20, 20, 24, 24, 24, 26, 28, 28), (600, 140, 1500, 175, 3000, 165))
     if emotion == "sad":
-        return altered(0.9, 0.45, 0.84, 1, 4, (18, 18, 18, 18, 18, 18, 18, 18), (600, 170, 1500, 115, 3000, 75))
+        return altered(0.85, 0.35, 0.75, 1, 12, (18, 18, 18, 18, 18, 18, 18, 18), (600, 180, 1500, 100, 3000, 60))
     raise ValueError(f"emotion must be one of {', '.join(EMOTIONS)}, found {emotion!r}")

@@ -43,6 +43,8 @@ class SweepOptions:
     """Where heads of joint runs come from, as in `RunConfig`."""
     init_heads: Mapping[str, str] = field(default_factory=dict)
     """Task -> checkpoint of its head (`init_heads.read_head`); goes before `heads`."""
+    rates: Path | None = None
+    """Another sweep's folder, whose learning-rate searches single-task runs follow; None follows those made here."""
     splits: str = "test"
     """What is scored, as s3prl's `-t` says it; tasks that a run lacks are left out."""
 
@@ -136,9 +138,14 @@ class Sweep:
 
     def _with_rate(self, run: Run) -> tuple[dict[str, Any], Any]:
         """The configuration with the learning rate that a search recorded, and the search if it is still to be made."""
-        rate = recorded_rate(self.folder(run.rate)) if run.rate else None
+        rate = recorded_rate((self.options.rates or self.options.root) / run.rate) if run.rate else None
         if rate is not None:
             return with_rate(run.config, rate), None
+        if run.rate and self.options.rates:
+            raise ConfigError(
+                f"{self.options.rates / run.rate} holds no finished learning-rate search; run `s3prl-plugins finetune ssl "
+                f"--lr-search -p {self.options.rates}` first, or leave --lr-from out"
+            )
         if run.search is not None and checkpoint.find(self.folder(run.name)):
             raise ConfigError(
                 f"{self.folder(run.name)} was trained without --lr-search; choose another folder with -p, or remove this one"

@@ -29,7 +29,7 @@ def command(scenario: str, corpus: Path, folder: Path, *more: str, **options: ob
     ("words", "parts"),
     [
         ([], ["ssl", "all-task", "leave-one-out", "transfer", "goes\non where it was cut off"]),
-        (["ssl"], ["finetune ssl", "--lr-search", "result/seed1/ssl/<task>/"]),
+        (["ssl"], ["finetune ssl", "--lr-search", "--lr-from result/seed1", "result/seed1/ssl/<task>/"]),
         (["all-task"], ["finetune all-task", "--er-folds 1-5", "--init-heads asr=", "--with-leaks"]),
         (["leave-one-out"], ["finetune leave-one-out", "--tasks asv sid", "--heads"]),
         (["transfer"], ["finetune transfer", "leave-one-out runs that are missing", "--launcher"]),

@@ -106,6 +106,12 @@ def test_a_search_is_made_once_can_be_continued_and_its_choice_is_used(
     assert again.finished == {"ssl/ks"}
     followed = Sweep(scenarios.transfer(mapping, ["ks"]), options).jobs["transfer/ks"]
     assert followed.config["optimizer"]["heads"]["lr"] == record["chosen"]
+    elsewhere = SweepOptions(tmp_path / "seed2", options.args, rates=tmp_path)
+    for run in (scenarios.ssl(mapping, ["ks"]), scenarios.transfer(mapping, ["ks"])):
+        job_there = Sweep(run, elsewhere).jobs[run[-1].name]
+        assert job_there.config["optimizer"]["heads"]["lr"] == record["chosen"]
+    with pytest.raises(ConfigError, match="ssl/er holds no finished learning-rate search; run .*--lr-search"):
+        Sweep(scenarios.ssl(mapping, ["er"]), elsewhere)
     (tmp_path / "ssl" / "ks" / "lr_search.json").unlink()
     with pytest.raises(ConfigError, match="ssl/ks was trained without --lr-search; choose another folder"):
         Sweep(runs, options)
