@@ -128,7 +128,7 @@ class _Turns:
     def __iter__(self) -> Iterator[tuple[list[Any], str, list[Example]]]:
         for name in self._turns:
             batch = next(self._batches[name])
-            yield [wave.numpy() for wave in batch.waves], name, batch.examples
+            yield [wave.numpy() for wave in batch.waves if wave is not None], name, batch.examples
 
 
 def _take(stream: TaskStream, count: int) -> Iterator[Batch]:

@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "s3prl_plugins.cli.finetune",
         "the scenarios of joint finetuning: ssl, all-task, leave-one-out, transfer",
     ),
+    "features": ("s3prl_plugins.cli.features", "the hidden states of frozen encoders: compute ahead, look, delete"),
     "report": ("s3prl_plugins.cli.report", "the paper's table, relation graph and page of sweeps; the page of a run"),
     "qbe": ("s3prl_plugins.cli.qbe", "score an encoder by query by example, which needs no training"),
     "export": ("s3prl_plugins.cli.export", "write the finetuned encoder of a joint run as an upstream checkpoint"),

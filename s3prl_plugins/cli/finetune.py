@@ -20,7 +20,7 @@ def run(args: argparse.Namespace) -> int:
     from s3prl_plugins.sweep.launcher import InProcess, Launcher, Processes, Submitit
     from s3prl_plugins.sweep.sweep import Sweep, SweepOptions
 
-    mapping = override(args.override, load_yaml(find_config(args.config)))
+    mapping = _stored(args, override(args.override, load_yaml(find_config(args.config))))
     if args.scenario == "all-task" and args.tasks:
         mapping = {**mapping, "tasks": args.tasks}
     runs = _plan(args, mapping)
@@ -53,6 +53,14 @@ def _plan(args: argparse.Namespace, mapping: Mapping[str, Any]) -> Sequence[Any]
         return scenarios.all_task(mapping, folds, args.with_leaks)
     plan = scenarios.leave_one_out if args.scenario == "leave-one-out" else scenarios.transfer
     return plan(mapping, args.tasks)
+
+
+def _stored(args: argparse.Namespace, mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration with what --feature-store and --feature-budget say."""
+    from s3prl_plugins.config import merge
+
+    given = {"store": args.feature_store, "store_budget": args.feature_budget}
+    return merge(mapping, {"encoder": {key: value for key, value in given.items() if value is not None}})
 
 
 def _common(args: argparse.Namespace) -> dict[str, Any]:

@@ -77,6 +77,13 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1337)
     parser.add_argument("--device", default="cuda", help="falls back to cpu where no GPU is visible (default: cuda)")
     parser.add_argument(
+        "--feature-store", metavar="DIR",
+        help="where hidden states of frozen encoders are kept, or none (default: EXPDIR/features)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--feature-budget", metavar="SIZE", help="disk it may take, such as 50GB (default: the config's)"
+    )
+    parser.add_argument(
         "--jobs", type=int, default=1, metavar="N", help="runs at once, as separate processes (default: 1)"
     )
     parser.add_argument(

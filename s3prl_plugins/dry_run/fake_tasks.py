@@ -78,6 +78,12 @@ class FakeReader:
     def waveform(self, example: Example, generator: torch.Generator | None) -> Tensor:
         return fake_wave(example.seconds, self._draw("wave", example.name))
 
+    def variant(self, example: Example) -> str:
+        return "fake"
+
+    def crop(self, example: Example) -> float | None:
+        return None
+
     def files(self) -> Sequence[Path]:
         return ()
 

@@ -14,6 +14,7 @@ from s3prl_plugins.dry_run.costs import Cost
 from s3prl_plugins.dry_run.gpus import STEP_SECONDS, UTILISATION, hours
 from s3prl_plugins.multitask.config import RunConfig
 from s3prl_plugins.multitask.joint import JointModel
+from s3prl_plugins.multitask.shelves import why_nothing_is_stored
 
 __all__ = ["Facts", "Load", "as_text"]
 
@@ -132,8 +133,8 @@ def _step(facts: Facts) -> Iterator[str]:
         ("task", "utterances", "seconds", "GFLOP forward", "and backward", "lengths from"), [*rows, ("all", *sums, "")]
     )
     yield f"  {runner.total_steps} steps: {_flops(facts):.3g} FLOP"
-    if not facts.args.upstream_trainable and facts.run.encoder.padding == "none" and facts.run.encoder.memory_gb:
-        yield "  Less if utterances come again: the frozen encoder's states are kept (config.encoder.memory_gb)."
+    if not facts.args.upstream_trainable and not why_nothing_is_stored(facts.run.encoder):
+        yield "  Less if utterances come again: the frozen encoder's states are kept (config.encoder.store)."
 
 
 def _memory(facts: Facts) -> Iterator[str]:

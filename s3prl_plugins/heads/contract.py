@@ -77,7 +77,14 @@ class Reader(Protocol):
         """The label inventory the head is built from (class names, characters, phones ...), plain data."""
 
     def waveform(self, example: Example, generator: torch.Generator | None) -> Tensor:
-        """Samples (samples,) float32 at 16 kHz. With a generator: as for training (random crop ...)."""
+        """Samples (samples,) float32 at 16 kHz. With a generator: as for training, which is a random stretch where
+        `crop` says so and the same samples otherwise."""
+
+    def variant(self, example: Example) -> str:
+        """What `waveform` does to the samples of the file, with its parameters; empty where it takes them as they lie."""
+
+    def crop(self, example: Example) -> float | None:
+        """Seconds of the random stretch that training hears of this example; None where it hears what evaluation does."""
 
     def files(self) -> Sequence[Path]:
         """The index files and folders the task cannot do without."""

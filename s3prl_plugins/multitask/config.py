@@ -10,6 +10,8 @@ from typing import Any, Literal
 import s3prl_plugins
 from s3prl_plugins.config import build, load_yaml, merge
 from s3prl_plugins.errors import ConfigError, nearest
+from s3prl_plugins.features.budget import parse_size
+from s3prl_plugins.features.utterances import Crops
 from s3prl_plugins.heads.task import TaskConfig, task_config
 from s3prl_plugins.multitask.scenario_config import SingleTaskConfig, SslConfig
 from s3prl_plugins.multitask.trunk import Padding
@@ -36,9 +38,20 @@ class EncoderConfig:
     conv_grad_mult: float | None = None
     """Gradient multiplier of the convolutional front-end: 0 frozen, 0.1 as HuBERT Base was trained; null leaves it
     as the upstream has it (s3prl's HuBERT: 0)."""
-    memory_gb: float = 4.0
-    """Main memory for the hidden states of a frozen encoder with padding `none`, so that each utterance (or crop) is
-    computed once, gigabytes; 0 keeps none."""
+    crops: Crops = "fresh"
+    """`fresh`: training hears another random crop at every visit (SID, ASV, silence of KS). `fixed`: every utterance keeps
+    one, drawn from seed, task and name, so that a frozen encoder's states of it can be stored."""
+    store: str | None = None
+    """Folder of the hidden states of a frozen encoder with padding `none`, so that each utterance is computed once; null is
+    `features` in the run's folder (of all runs of `s3prl-plugins finetune -p DIR`: DIR/features), `none` stores nothing."""
+    store_kind: Literal["float32", "float16", "int8", "int4"] = "float16"
+    """What stored frames are rounded to, and with them what heads learn from. Of KS, IC, SID, ER without SpecAugment means
+    over time are stored instead, in float32: all that their heads see."""
+    store_budget: str = "20GB"
+    """Disk that the folder may take (`800MB`, `50GB`); what saves most time is stored, the rest computed each time."""
+
+    def __post_init__(self) -> None:
+        parse_size(self.store_budget)
 
 
 @dataclass(frozen=True)
@@ -208,6 +221,10 @@ def resolve(mapping: Mapping[str, Any]) -> dict[str, Any]:
 
 def run_config(mapping: Mapping[str, Any]) -> RunConfig:
     """Resolve and check a configuration, each task's part included."""
+    if "memory_gb" in (mapping.get("encoder") or {}):
+        raise ConfigError(
+            "unknown key config.encoder.memory_gb; states are kept on disk now, set config.encoder.store_budget"
+        )
     config = build(RunConfig, resolve(mapping))
     assert config.task_configs
     return config

@@ -55,7 +55,10 @@ class Evaluator:
     def answers(self, task: str, split: str) -> tuple[list[Prediction], float | None]:
         """Predictions for a whole split, sorted by utterance name, and the mean loss (None for open-set tasks)."""
         data = self.tasks[task]
-        count, batches = evaluation_batches(data.reader, data.examples(split), data.config.eval_batch, self.workers)
+        shelf = self.model.shelves.get(task)
+        count, batches = evaluation_batches(
+            data.reader, data.examples(split), data.config.eval_batch, self.workers, shelf.store if shelf else None
+        )
         closed = split == card(task).train or not card(task).open_set
         predictions: list[Prediction] = []
         total, items = 0.0, 0.0

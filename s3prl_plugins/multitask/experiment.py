@@ -26,8 +26,8 @@ from s3prl_plugins.multitask.folder import undone_on_error
 from s3prl_plugins.multitask.hubert_config import hubert_config
 from s3prl_plugins.multitask.init_heads import init_heads
 from s3prl_plugins.multitask.joint import JointModel
-from s3prl_plugins.multitask.memory import RememberingTrunk
 from s3prl_plugins.multitask.optim import Optimizers
+from s3prl_plugins.multitask.shelves import Storage, why_nothing_is_stored
 from s3prl_plugins.multitask.start import check_start, load_encoder, load_model
 from s3prl_plugins.multitask.streams import Batch, TaskStream
 from s3prl_plugins.multitask.tasks import TaskData, read_tasks, without_leaks
@@ -44,8 +44,9 @@ class Experiment:
 
     :param args: s3prl's `run_downstream` arguments. With `past_exp` the run goes on from (or is evaluated at) its
         newest whole checkpoint, and the folder of that checkpoint is the experiment folder even if it was moved.
-        Two that s3prl lacks may be among them, for a new run: `init_upstream`, the folder of a run whose finetuned
-        encoder this one starts from, and `init_heads`, a mapping from tasks to what `init_heads.read_head` takes.
+        Three that s3prl lacks may be among them: for a new run `init_upstream`, the folder of a run whose finetuned
+        encoder this one starts from, and `init_heads`, a mapping from tasks to what `init_heads.read_head` takes;
+        and `feature_store`, the store's folder where `config.encoder.store` names none.
     :param config: a mapping as in `configs/multitask/*.yaml`.
     :param tasks: takes the place of the corpora the configuration names.
     :raises UserError: whatever is wrong with arguments, configuration, corpora or checkpoints; nothing is written then.
@@ -66,6 +67,9 @@ class Experiment:
         self.own_encoder = bool(args.upstream_trainable or self.init_upstream)
         check_start(args, plain(self.config), self.checkpoint)
         self.model = self._build_model()
+        given = self.config.encoder.store or getattr(args, "feature_store", None)
+        self.store = Path(given) if given else self.folder / "features"
+        self._store_is_settled = False
         self.evaluator = Evaluator(self.model, self.tasks, self.config.runner.num_workers)
 
     def _find_checkpoint(self) -> checkpoints.Checkpoint | None:
@@ -86,10 +90,7 @@ class Experiment:
             upstream = build_upstream(args)
         selection, layer = args.upstream_feature_selection, args.upstream_layer_selection
         multiplier = config.encoder.conv_grad_mult if args.upstream_trainable else None
-        trunk: Trunk | RememberingTrunk
-        trunk = plain_trunk = Trunk(upstream, config.encoder.padding, selection, layer, multiplier)
-        if not args.upstream_trainable and trunk.padding == "none" and config.encoder.memory_gb:
-            trunk = RememberingTrunk(plain_trunk, config.encoder.memory_gb)
+        trunk = Trunk(upstream, config.encoder.padding, selection, layer, multiplier)
         model = JointModel(
             trunk.to(self.device), config.task_configs, labels, args.seed, args.upstream_trainable,
             config.featurizer == "shared", args.upstream_feature_normalize, config.specaug,
@@ -138,7 +139,11 @@ class Experiment:
                     scores = self.evaluator.evaluate(task, name)
                     logger.log(step, {task_metric(name, task, metric): value for metric, value in scores.items()})
 
-        with undone_on_error(self.folder), contextlib.closing(RunLogger(self.folder, done)) as logger:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(undone_on_error(self.folder, self.store))
+            logger = stack.enter_context(contextlib.closing(RunLogger(self.folder, done)))
+            for stream in streams.values():
+                stack.callback(stream.close)
             trainer = Trainer(
                 self.model, streams, optimizers, balancer, self.config.runner, self.args.seed, logger, save, evaluate
             )
@@ -181,6 +186,8 @@ class Experiment:
         """
         results = {}
         self.evaluator.forget()
+        self.read(splits)
+        self._open_store()
         for task, split in self.splits(splits):
             results[task, split] = self.evaluator.evaluate(task, split, self.folder)
         update_results(self.folder, self.step, results, self._about())
@@ -207,13 +214,32 @@ class Experiment:
                         f"[multitask] {name}: {dropped} training utterances that other tasks evaluate on are left out"
                     )
             training = kept
+        self._open_store()
+        shelves = self.model.shelves
         return {
             name: TaskStream(
                 data.reader, training[name], data.config.train_batch, self.args.seed, data.config.balanced,
-                self.config.runner.num_workers,
+                self.config.runner.num_workers, self.config.encoder.crops,
+                shelves[name].store if name in shelves else None,
             )
             for name, data in self.tasks.items()
         }  # fmt: skip
+
+    def _open_store(self) -> None:
+        """Open the feature store of a frozen encoder, once, for the splits that have been read."""
+        if self._store_is_settled or self.args.upstream_trainable:
+            return
+        self._store_is_settled = True
+        encoder = self.config.encoder
+        if why := why_nothing_is_stored(encoder):
+            if encoder.store != "none":
+                tqdm.write(f"[multitask] no feature store: {why}; they are computed at every visit")
+            return
+        storage = Storage(
+            self.store, self.model.trunk, self.tasks, self.config, self.args.seed,
+            self.args.upstream_feature_normalize, shared=self.store.parent != self.folder,
+        )  # fmt: skip
+        self.model.shelves = storage.shelves()
 
     def _model_state(self) -> dict[str, Any]:
         state: dict[str, Any] = {
@@ -227,7 +253,13 @@ class Experiment:
         return state
 
     def _saved_args(self) -> dict[str, Any]:
-        return {**vars(self.args), "expdir": str(self.folder), "past_exp": None, "init_ckpt": None}
+        return {
+            **vars(self.args),
+            "expdir": str(self.folder),
+            "past_exp": None,
+            "init_ckpt": None,
+            "feature_store": None,
+        }
 
     def _about(self) -> dict[str, Any]:
         return {
@@ -241,6 +273,7 @@ class Experiment:
             "er_fold": er_fold(plain(self.config)),
             "exclude_other_tests": self.config.exclude_other_tests,
             "padding": self.config.encoder.padding,
+            "store_kind": self.config.encoder.store_kind if self.model.shelves else None,
             "size": self.config.size,
             "versions": {name: version(name) for name in ("torch", "numpy", "s3prl")}
             | {"python": platform.python_version()},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from s3prl_plugins.heads.contract import Head, Loss, Prediction
 from s3prl_plugins.heads.task import TaskConfig, build_head
+from s3prl_plugins.multitask.frozen import Shelf
 from s3prl_plugins.multitask.layermix import LayerMix
-from s3prl_plugins.multitask.memory import RememberingTrunk
 from s3prl_plugins.multitask.streams import Batch
 from s3prl_plugins.multitask.trunk import Trunk
 from s3prl_plugins.seeding import seeded
@@ -33,7 +33,7 @@ class JointModel(nn.Module):
 
     def __init__(
         self,
-        trunk: Trunk | RememberingTrunk,
+        trunk: Trunk,
         tasks: dict[str, TaskConfig],
         labels: dict[str, Any],
         seed: int,
@@ -48,6 +48,8 @@ class JointModel(nn.Module):
         layers, dim = trunk.describe()
         self.trunk, self.trainable = trunk.requires_grad_(trainable), trainable
         self.labels = labels
+        self.shelves: Mapping[str, Shelf] = {}
+        """Task -> how its states are stored; a task that is not here computes them each time."""
         mixes = [LayerMix(layers, normalize) for _ in ([0] if shared_featurizer else tasks)]
         self.featurizers = nn.ModuleDict({name: mixes[i % len(mixes)] for i, name in enumerate(tasks)})
         self.heads = nn.ModuleDict()
@@ -68,9 +70,12 @@ class JointModel(nn.Module):
     def features(self, task: str, batch: Batch) -> list[Tensor]:
         """The task's features of a batch, per utterance (frames, dim)."""
         device = next(self.heads.parameters()).device
-        waves = [wave.to(device) for wave in batch.waves]
         with torch.set_grad_enabled(self.trainable and torch.is_grad_enabled()):
-            states = self.trunk(waves, [example.name for example in batch.examples])
+            if batch.utterances:
+                states = self.shelves[task].states(self.trunk, batch, device)
+            else:
+                waves = [wave.to(device) for wave in batch.waves if wave is not None]
+                states = self.trunk(waves, [example.name for example in batch.examples])
         features: list[Tensor] = self.featurizers[task](states)
         return self._augment(features) if self.training and self.specaug is not None else features
 

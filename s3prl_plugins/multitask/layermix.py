@@ -30,15 +30,15 @@ class LayerMix(nn.Module):
         """Features of every utterance in batch order, each (frames, dim), padding removed."""
         features: dict[int, Tensor] = {}
         for group in groups:
-            mixed = self._mix(group.layers)
+            mixed = self._mix(group.layers, self.normalize and not group.normalized)
             for row, (place, frames) in enumerate(zip(group.places, group.frames)):
                 features[place] = mixed[row, :frames]
         return [features[place] for place in range(len(features))]
 
-    def _mix(self, layers: list[Tensor]) -> Tensor:
+    def _mix(self, layers: list[Tensor], normalize: bool) -> Tensor:
         if len(layers) == 1:
             return layers[0]
         mixed = torch.zeros_like(layers[0])
         for weight, layer in zip(self.weights.softmax(dim=-1), layers):
-            mixed = mixed + weight * (F.layer_norm(layer, layer.shape[-1:]) if self.normalize else layer)
+            mixed = mixed + weight * (F.layer_norm(layer, layer.shape[-1:]) if normalize else layer)
         return mixed

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from s3prl_plugins.errors import ConfigError, nearest
+from s3prl_plugins.features.utterances import Crops
 from s3prl_plugins.superb.cards import FINETUNED_TASKS
 
 __all__ = ["LrSearchConfig", "SingleTaskConfig", "SslConfig"]
@@ -33,6 +34,8 @@ class SingleTaskConfig:
 
     steps: int | None = None
     """Optimizer steps of every task; null takes the recipe's."""
+    crops: Crops | None = None
+    """As `config.encoder.crops`, whose value null takes."""
     superb: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Per task, what differs from that file, laid over `config.superb` less its `train_batch`, which is a task's share
     of a joint step."""

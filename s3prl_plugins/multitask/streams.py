@@ -12,6 +12,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from s3prl_plugins.errors import CheckpointError, UserError
+from s3prl_plugins.features.identity import Utterance
+from s3prl_plugins.features.store import FeatureStore
+from s3prl_plugins.features.utterances import Crops, crop_generator, training_draw, utterance
 from s3prl_plugins.heads.contract import Example, Reader
 from s3prl_plugins.heads.task import BatchConfig
 from s3prl_plugins.multitask.sampling import balanced_order, batches_in_order, training_batches
@@ -25,11 +28,15 @@ class Batch:
     """Utterances of one task."""
 
     examples: list[Example]
-    waves: list[Tensor]
-    """Per utterance (samples,) float32 at 16 kHz."""
+    waves: Sequence[Tensor | None]
+    """Per utterance (samples,) float32 at 16 kHz; None where its states are here."""
     epoch: int = 0
     index: int = 0
     """Number of the batch in its epoch."""
+    utterances: Sequence[Utterance | None] = ()
+    """What each one's states are stored as; None where every visit is another crop. Empty if nothing is stored."""
+    states: Sequence[list[Tensor] | None] = ()
+    """Each one's states from the store, layers of (frames, dim); None where it has none. Empty if nothing is stored."""
 
     @property
     def labels(self) -> list[Any]:
@@ -37,7 +44,8 @@ class Batch:
 
     @property
     def seconds(self) -> float:
-        return sum(wave.numel() for wave in self.waves) / 16000
+        """Of audio, whether it was read or not."""
+        return sum(example.seconds for example in self.examples)
 
 
 @dataclass(frozen=True)
@@ -50,10 +58,22 @@ class _Ticket:
 
 
 class _Batches(Dataset["Batch | UserError"]):
-    """Maps a ticket to its batch, or to the error that prevents it; a seed makes crops random, None does not."""
+    """Maps a ticket to its batch, or to the error that prevents it; a seed makes crops random, None does not.
 
-    def __init__(self, reader: Reader, examples: Sequence[Example], seed: int | None) -> None:
-        self.reader, self.examples, self.seed = reader, examples, seed
+    The audio of what the store has is neither opened nor decoded.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        examples: Sequence[Example],
+        seed: int | None,
+        crops: Crops = "fresh",
+        store: FeatureStore | None = None,
+    ) -> None:
+        self.reader, self.examples, self.seed, self.crops, self.store = reader, examples, seed, crops, store
+        draw = None if seed is None else training_draw(crops, seed)
+        self.utterances = [utterance(reader, example, draw) for example in examples] if store is not None else []
 
     def __getitem__(self, ticket: _Ticket) -> Batch | UserError:
         # A DataLoader would raise its worker's error as another one, its message the whole traceback.
@@ -64,14 +84,23 @@ class _Batches(Dataset["Batch | UserError"]):
 
     def _batch(self, ticket: _Ticket) -> Batch:
         chosen = [self.examples[index] for index in ticket.indices]
-        waves = []
-        for place, example in enumerate(chosen):
-            draw = None
-            if self.seed is not None:
-                names = (self.reader.card.name, "wave", ticket.epoch, ticket.index, place, example.name)
-                draw = generator(self.seed, *names)
-            waves.append(self.reader.waveform(example, draw))
-        return Batch(chosen, waves, ticket.epoch, ticket.index)
+        if self.store is None:
+            waves = [self._wave(ticket, place) for place in range(len(chosen))]
+            return Batch(chosen, waves, ticket.epoch, ticket.index)
+        utterances = [self.utterances[index] for index in ticket.indices]
+        states = [None if entry is None else self.store.get(entry) for entry in utterances]
+        found = [self._wave(ticket, place) if kept is None else None for place, kept in enumerate(states)]
+        return Batch(chosen, found, ticket.epoch, ticket.index, utterances, states)
+
+    def _wave(self, ticket: _Ticket, place: int) -> Tensor:
+        example = self.examples[ticket.indices[place]]
+        draw = None
+        if self.seed is not None and self.crops == "fixed":
+            draw = crop_generator(self.seed, self.reader, example)
+        elif self.seed is not None:
+            names = (self.reader.card.name, "wave", ticket.epoch, ticket.index, place, example.name)
+            draw = generator(self.seed, *names)
+        return self.reader.waveform(example, draw)
 
 
 class TaskStream:
@@ -81,6 +110,8 @@ class TaskStream:
 
     :param balanced: every class equally likely (needs hashable labels).
     :param workers: processes that read ahead; 0 reads in this one.
+    :param crops: whether random crops are drawn anew at every visit.
+    :param store: of the states of a frozen encoder.
     """
 
     def __init__(
@@ -91,7 +122,11 @@ class TaskStream:
         seed: int,
         balanced: bool = False,
         workers: int = 0,
+        crops: Crops = "fresh",
+        store: FeatureStore | None = None,
     ) -> None:
+        self._crops: Crops = crops
+        self._store = store
         self._reader, self._examples, self._batch = reader, list(examples), batch
         self._seed, self._balanced, self._workers = seed, balanced, workers
         self._task = reader.card.name
@@ -121,6 +156,10 @@ class TaskStream:
         self._next = (batch.epoch, batch.index + 1)
         return batch
 
+    def close(self) -> None:
+        """End the processes that read ahead, now: left to the garbage collector each takes five seconds to end."""
+        self._batches = None
+
     def state_dict(self) -> dict[str, int]:
         return {"epoch": self._next[0], "batch": self._next[1], "examples": len(self._examples)}
 
@@ -144,7 +183,7 @@ class TaskStream:
                     yield _Ticket(tuple(indices), epoch, index)
 
     def _open(self) -> Iterator[Batch | UserError]:
-        dataset = _Batches(self._reader, self._examples, self._seed)
+        dataset = _Batches(self._reader, self._examples, self._seed, self._crops, self._store)
         if self._workers == 0:
             return (dataset[ticket] for ticket in self._tickets())
         return iter(DataLoader(dataset, batch_size=None, sampler=_Endless(self), num_workers=self._workers))
@@ -161,14 +200,18 @@ class _Endless:
 
 
 def evaluation_batches(
-    reader: Reader, examples: Sequence[Example], batch: BatchConfig, workers: int = 0
+    reader: Reader,
+    examples: Sequence[Example],
+    batch: BatchConfig,
+    workers: int = 0,
+    store: FeatureStore | None = None,
 ) -> tuple[int, Iterator[Batch]]:
     """Every utterance once, longest first (what does not fit into memory fails at once): number of batches, batches."""
     seconds = [example.seconds for example in examples]
     order = sorted(range(len(examples)), key=lambda index: -seconds[index])
     plan = batches_in_order(seconds, order, batch.size, batch.seconds)
     tickets = [_Ticket(tuple(indices), 0, number) for number, indices in enumerate(plan)]
-    dataset = _Batches(reader, examples, None)
+    dataset = _Batches(reader, examples, None, store=store)
     if workers == 0:
         return len(tickets), (_whole(dataset[ticket]) for ticket in tickets)
     return len(tickets), map(_whole, DataLoader(dataset, batch_size=None, sampler=tickets, num_workers=workers))

@@ -32,6 +32,11 @@ class TaskData:
             raise CorpusError(f"split {split!r} of task {self.config.task!r} is empty; check its corpus settings")
         return self._splits[split]
 
+    @property
+    def read(self) -> Mapping[str, list[Example]]:
+        """The splits read so far."""
+        return self._splits
+
     def labels(self) -> Any:
         """The label inventory, from the training split."""
         return self.reader.labels(Problems())

@@ -28,7 +28,9 @@ class HiddenStates:
     places: list[int]
     """Which utterances of the batch these are."""
     frames: list[int]
-    """Valid frames of each."""
+    """Valid frames of each; a mean over time is one."""
+    normalized: bool = False
+    """Whether they are layer-normalised already."""
 
 
 class Trunk(nn.Module):

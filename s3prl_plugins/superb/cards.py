@@ -47,6 +47,9 @@ class TaskCard:
     calibrated: bool = False
     """Whether scoring needs settings that are chosen on the dev split (SD: threshold and median window)."""
 
+    pooled: bool = False
+    """Whether the head sees an utterance's mean over time only: linear layer, mean, linear layer."""
+
     open_set: bool = False
     """Whether dev and test hold classes that training lacks (ASV's speakers), so that the training loss has no value there."""
 
@@ -105,15 +108,15 @@ CARDS: dict[str, TaskCard] = {
         ),
         TaskCard(
             "er", "Emotion recognition", "paralinguistics", "iemocap", "classification", _accuracy("er_acc"),
-            "train", "dev", "test", (), ("{split}_{fold}_predict.txt", "{split}_{fold}_truth.txt"),
+            "train", "dev", "test", (), ("{split}_{fold}_predict.txt", "{split}_{fold}_truth.txt"), pooled=True,
         ),
         TaskCard(
             "ic", "Intent classification", "semantics", "fluent_speech_commands", "classification",
-            _accuracy("ic_acc"), "train", "dev", "test", (), ("{split}_predict.csv", "{split}_truth.csv"),
+            _accuracy("ic_acc"), "train", "dev", "test", (), ("{split}_predict.csv", "{split}_truth.csv"), pooled=True,
         ),
         TaskCard(
             "ks", "Keyword spotting", "content", "speech_commands", "classification", _accuracy("ks_acc"),
-            "train", "dev", "test", (), _ACCURACY_FILES,
+            "train", "dev", "test", (), _ACCURACY_FILES, pooled=True,
         ),
         TaskCard(
             "asv", "Automatic speaker verification", "speaker", "voxceleb1", "verification",
@@ -121,7 +124,7 @@ CARDS: dict[str, TaskCard] = {
         ),
         TaskCard(
             "sid", "Speaker identification", "speaker", "voxceleb1", "classification", _accuracy("sid_acc"),
-            "train", "dev", "test", (), _ACCURACY_FILES,
+            "train", "dev", "test", (), _ACCURACY_FILES, pooled=True,
         ),
         TaskCard(
             "qbe", "Query by example", "content", "quesst14", "",

@@ -17,7 +17,7 @@ from s3prl_plugins.multitask.stock import stock_args
 __all__ = ["check_same", "is_finished", "newest", "saved_results"]
 
 _HARMLESS = {
-    "corpus_root", "ssl", "transfer", "heads", "encoder.memory_gb",
+    "corpus_root", "ssl", "transfer", "heads", "encoder.store_budget",
     *(f"runner.{name}" for name in ("log_step", "eval_step", "eval_splits", "eval_at_start", "save_step", "max_keep",
                                     "num_workers")),
 }  # fmt: skip
@@ -102,4 +102,4 @@ def _flat(value: Any, key: str) -> Iterator[tuple[str, Any]]:
         for name, inner in value.items():
             yield from _flat(inner, f"{key}.{name}" if key else str(name))
     else:
-        yield f"config.{key}", value
+        yield f"config.{key}", ("none" if value == "none" else "a folder") if key == "encoder.store" else value

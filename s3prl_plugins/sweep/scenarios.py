@@ -141,7 +141,7 @@ def _alone(
         "tasks": [task],
         "superb": {task: superb},
         "specaug": specaug if specaug is not None else own.specaug,
-        "encoder": {**plain(base.encoder), "conv_grad_mult": None},
+        "encoder": {**plain(base.encoder), "conv_grad_mult": None, "crops": changes.crops or base.encoder.crops},
         "featurizer": "per_task",
         "exclude_other_tests": False,
         "balancer": {"name": "fixed"},

@@ -122,6 +122,7 @@ class Sweep:
         args = {
             **self.options.args,
             "expdir": str(folder),
+            "feature_store": str(self.options.root / "features"),
             "upstream_trainable": run.trainable and self.options.args.get("upstream_trainable", True),
             "init_upstream": str(self.folder(run.encoder)) if run.encoder else None,
         }

@@ -7,12 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
-from s3prl_plugins.heads.audio import load
 from s3prl_plugins.heads.contract import Example
-from s3prl_plugins.heads.corpora.index import measured
+from s3prl_plugins.heads.corpora.index import AsTheyLie, measured
 from s3prl_plugins.heads.task import TaskConfig
 from s3prl_plugins.problems import Problems
 
@@ -22,7 +18,7 @@ SLOTS = ("action", "object", "location")
 _CURE = "restore the corpus's csv file"
 
 
-class IcReader:
+class IcReader(AsTheyLie):
     """An intent is a tuple (action, object, location); values are numbered as they first appear in the training csv."""
 
     @dataclass(frozen=True)
@@ -57,9 +53,6 @@ class IcReader:
             label = tuple(row[slot] for slot in SLOTS)
             drafts.append(Example(Path(row["path"]).stem, self.path / row["path"], 0.0, label, speaker))
         return measured(drafts, name, problems)
-
-    def waveform(self, example: Example, generator: torch.Generator | None) -> Tensor:
-        return load(example.path)
 
     def _rows(self, split: str, problems: Problems) -> list[dict[str, str]]:
         path = dict(zip(("train", "dev", "test"), self.files()))[split]

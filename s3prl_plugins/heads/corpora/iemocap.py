@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
 
 from s3prl_plugins.errors import ConfigError
-from s3prl_plugins.heads.audio import load
 from s3prl_plugins.heads.contract import Example
-from s3prl_plugins.heads.corpora.index import measured
+from s3prl_plugins.heads.corpora.index import AsTheyLie, measured
 from s3prl_plugins.heads.task import TaskConfig
 from s3prl_plugins.problems import Problems
 
@@ -23,7 +21,7 @@ __all__ = ["ErReader"]
 _CURE = "copy s3prl's downstream/emotion/meta_data there or set corpus.meta_data in the task's config"
 
 
-class ErReader:
+class ErReader(AsTheyLie):
     """Four emotions; fold N tests on session N, trains on the other four, and holds a part of those out as dev.
 
     The dev utterances are those of s3prl's expert (`random_split` after `torch.manual_seed(0)`), found without
@@ -76,9 +74,6 @@ class ErReader:
                 rule = f"label must be one of {', '.join(emotions)}, found {row['label']!r} for {row['path']}"
                 problems.add(self.meta_data / f"{part}_meta_data.json", rule, _CURE)
         return measured(drafts, name, problems)
-
-    def waveform(self, example: Example, generator: torch.Generator | None) -> Tensor:
-        return load(example.path)
 
     def _read(self, part: str, problems: Problems) -> tuple[list[str], list[dict[str, Any]]]:
         """The emotions in the order of their ids, and the utterances of a list."""

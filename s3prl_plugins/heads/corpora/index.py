@@ -14,10 +14,25 @@ from s3prl_plugins.heads.audio import SAMPLE_RATE, load, seconds
 from s3prl_plugins.heads.contract import Example
 from s3prl_plugins.problems import Problems
 
-__all__ = ["GAIN", "has_folder", "measured", "random_crop", "random_stretch", "read_fields"]
+__all__ = ["GAIN", "GAINED", "AsTheyLie", "has_folder", "measured", "random_crop", "random_stretch", "read_fields"]
 
 GAIN = 10.0 ** (-3.0 / 20.0)
 """What sox's `gain -3.0` multiplies by; s3prl applies it to the audio of KS and ASV."""
+GAINED = "gain -3.0"
+"""How `Reader.variant` names it."""
+
+
+class AsTheyLie:
+    """The part of a reader that takes the samples as they lie, in training too."""
+
+    def waveform(self, example: Example, generator: torch.Generator | None) -> Tensor:
+        return load(example.path, example.start, example.stop)
+
+    def variant(self, example: Example) -> str:
+        return ""
+
+    def crop(self, example: Example) -> float | None:
+        return None
 
 
 def has_folder(path: Path, problems: Problems) -> bool:

@@ -7,13 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
 from s3prl_plugins.errors import ConfigError
-from s3prl_plugins.heads.audio import SAMPLE_RATE, SHORTEST, load
+from s3prl_plugins.heads.audio import SAMPLE_RATE, SHORTEST
 from s3prl_plugins.heads.contract import Example
-from s3prl_plugins.heads.corpora.index import has_folder, measured, read_fields
+from s3prl_plugins.heads.corpora.index import AsTheyLie, has_folder, measured, read_fields
 from s3prl_plugins.heads.task import TaskConfig
 from s3prl_plugins.problems import Problems
 
@@ -26,7 +23,7 @@ Segment = tuple[str, float, float]
 """Speaker, start and end in seconds from the beginning of the stretch."""
 
 
-class SdReader:
+class SdReader(AsTheyLie):
     """Who speaks when: `wav.scp`, `segments`, `utt2spk`, `reco2dur` in one folder for each split.
 
     A label is the tuple of segments that touch the stretch, clipped to it. Training hears a recording in chunks;
@@ -85,9 +82,6 @@ class SdReader:
             frames = int(length * SAMPLE_RATE / self.frame_shift)
             found += self._stretches(example, frames, self.chunk_frames if split == "train" else frames, turns)
         return found
-
-    def waveform(self, example: Example, generator: torch.Generator | None) -> Tensor:
-        return load(example.path, example.start, example.stop)
 
     def _stretches(self, whole: Example, frames: int, chunk: int, turns: Sequence[Segment]) -> list[Example]:
         """A recording of `frames` frames in pieces of at most `chunk`.

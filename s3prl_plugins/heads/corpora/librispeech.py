@@ -6,13 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
 from s3prl_plugins.errors import ConfigError
-from s3prl_plugins.heads.audio import load
 from s3prl_plugins.heads.contract import Example
-from s3prl_plugins.heads.corpora.index import measured
+from s3prl_plugins.heads.corpora.index import AsTheyLie, measured
 from s3prl_plugins.heads.corpora.lexicon import Lexicon
 from s3prl_plugins.heads.corpora.librispeech_index import LibriSpeech, Utterance
 from s3prl_plugins.heads.task import TaskConfig
@@ -31,7 +27,7 @@ _ASR_SPLITS = {
 _PR_SPLITS = {"train": ("train-clean-100",), "dev": ("dev-clean",), "test": ("test-clean",)}
 
 
-class AsrReader:
+class AsrReader(AsTheyLie):
     """Labels are the words of an utterance in upper case, `HELLO WORLD`."""
 
     @dataclass(frozen=True)
@@ -62,14 +58,11 @@ class AsrReader:
     def labels(self, problems: Problems) -> list[str]:
         return list(LETTERS)
 
-    def waveform(self, example: Example, generator: torch.Generator | None) -> Tensor:
-        return load(example.path, example.start, example.stop)
-
     def files(self) -> list[Path]:
         return self._corpus.folders
 
 
-class PrReader:
+class PrReader(AsTheyLie):
     """Labels are the phones of an utterance with stress marks, `HH AH0 L OW1`."""
 
     @dataclass(frozen=True)
@@ -104,9 +97,6 @@ class PrReader:
 
     def labels(self, problems: Problems) -> list[str]:
         return list(PHONES)
-
-    def waveform(self, example: Example, generator: torch.Generator | None) -> Tensor:
-        return load(example.path, example.start, example.stop)
 
     def files(self) -> list[Path]:
         return [*self._lexicons, *self._corpus.folders]

@@ -104,6 +104,12 @@ class QbeReader:
             raise CorpusError(f"{example.path}: audio holds NaN or infinite samples; replace the file")
         return wave
 
+    def variant(self, example: Example) -> str:
+        return ", ".join(" ".join(effect) for effect in _EFFECTS)
+
+    def crop(self, example: Example) -> float | None:
+        return None
+
     def files(self) -> Sequence[Path]:
         truths = [self._truth(split) for split in (self.card.dev, self.card.test)]
         return [self._root, *(self._list(split) for split in self._parts), *truths]

@@ -7,14 +7,10 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
 from s3prl_plugins.errors import ConfigError, nearest
-from s3prl_plugins.heads.audio import load
 from s3prl_plugins.heads.contract import Example
 from s3prl_plugins.heads.corpora.files import find_audio, read_lines
-from s3prl_plugins.heads.corpora.index import measured
+from s3prl_plugins.heads.corpora.index import AsTheyLie, measured
 from s3prl_plugins.heads.task import TaskConfig
 from s3prl_plugins.problems import Problems
 from s3prl_plugins.superb.units import CHARACTERS
@@ -31,7 +27,7 @@ _PUNCTUATION = frozenset("?!.,;-")
 _PREPARE = "prepare the corpus by s3prl's preprocess/snips_prepare_data.sh, or mend corpus.path"
 
 
-class SfReader:
+class SfReader(AsTheyLie):
     """Labels are words with marks around slot values, `PLAY B-artist THE BEATLES E-artist PLEASE`."""
 
     @dataclass(frozen=True)
@@ -78,9 +74,6 @@ class SfReader:
     def labels(self, problems: Problems) -> dict[str, list[str]]:
         """`slots` are the lines of `slots.txt` after the first, which names no slot (`O`)."""
         return {"characters": list(CHARACTERS), "slots": read_lines(self._slots, problems, _PREPARE)[1:]}
-
-    def waveform(self, example: Example, generator: torch.Generator | None) -> Tensor:
-        return load(example.path, example.start, example.stop)
 
     def files(self) -> list[Path]:
         return [self._index, self._slots, *(self._path / folder for folder in _FOLDERS.values())]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from s3prl_plugins.heads.audio import SAMPLE_RATE, load, seconds
 from s3prl_plugins.heads.contract import Example
-from s3prl_plugins.heads.corpora.index import GAIN, has_folder, measured, random_stretch
+from s3prl_plugins.heads.corpora.index import GAIN, GAINED, has_folder, measured, random_stretch
 from s3prl_plugins.heads.task import TaskConfig
 from s3prl_plugins.problems import Problems
 
@@ -82,6 +82,12 @@ class KsReader:
         if generator is not None and example.label == SILENCE:
             return random_stretch(example.path, SAMPLE_RATE, generator) * GAIN
         return load(example.path, example.start, example.stop) * GAIN
+
+    def variant(self, example: Example) -> str:
+        return GAINED
+
+    def crop(self, example: Example) -> float | None:
+        return 1.0 if example.label == SILENCE else None
 
     def _test(self, problems: Problems) -> list[Example]:
         if not has_folder(self.test_path, problems):

@@ -14,7 +14,15 @@ from s3prl_plugins.compat.sox import remove_silence
 from s3prl_plugins.errors import ConfigError
 from s3prl_plugins.heads.audio import SAMPLE_RATE, load
 from s3prl_plugins.heads.contract import Example
-from s3prl_plugins.heads.corpora.index import GAIN, has_folder, measured, random_crop, random_stretch, read_fields
+from s3prl_plugins.heads.corpora.index import (
+    GAIN,
+    GAINED,
+    has_folder,
+    measured,
+    random_crop,
+    random_stretch,
+    read_fields,
+)
 from s3prl_plugins.heads.corpora.trials import Trial, read_trials, utterance_name
 from s3prl_plugins.heads.task import TaskConfig
 from s3prl_plugins.problems import Problems
@@ -86,6 +94,12 @@ class SidReader:
             return load(example.path)
         return random_stretch(example.path, round(self.max_seconds * SAMPLE_RATE), generator)
 
+    def variant(self, example: Example) -> str:
+        return ""
+
+    def crop(self, example: Example) -> float | None:
+        return _shortened(example, self.max_seconds)
+
 
 class AsvReader:
     """Speaker verification: training on the speakers of dev/wav, EER over trial lists.
@@ -152,11 +166,22 @@ class AsvReader:
         wave = load(example.path) * GAIN
         if self.config.silence_removal:
             voiced = torch.from_numpy(remove_silence(wave.numpy(), SAMPLE_RATE, SILENCE, SILENCE))
-            floor = EVAL_FLOOR if isinstance(example.label, tuple) else self.config.min_seconds
-            wave = voiced if len(voiced) > floor * SAMPLE_RATE else wave
+            wave = voiced if len(voiced) > self._floor(example) * SAMPLE_RATE else wave
         if generator is None or self.config.max_seconds is None:
             return wave
         return random_crop(wave, round(self.config.max_seconds * SAMPLE_RATE), generator)
+
+    def variant(self, example: Example) -> str:
+        if not self.config.silence_removal:
+            return GAINED
+        seconds, level = SILENCE
+        return f"{GAINED}, silence {seconds} {level} unless it leaves {self._floor(example)} s or less"
+
+    def crop(self, example: Example) -> float | None:
+        return _shortened(example, self.config.max_seconds)
+
+    def _floor(self, example: Example) -> float:
+        return EVAL_FLOOR if isinstance(example.label, tuple) else float(self.config.min_seconds)
 
     def _train_speakers(self, problems: Problems) -> list[Path]:
         held = set()
@@ -182,6 +207,11 @@ class AsvReader:
 
 def _example(path: Path, name: str, label: str | tuple[Trial, ...]) -> Example:
     return Example(utterance_name(name), path, 0.0, label, speaker=f"VoxCeleb1/{_speaker(name)}")
+
+
+def _shortened(example: Example, limit: float | None) -> float | None:
+    """`limit` if training may cut the example; its `seconds` are at most the limit then."""
+    return limit if limit is not None and example.seconds >= limit else None
 
 
 def _speaker(name: str) -> str:

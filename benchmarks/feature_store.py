@@ -1,0 +1,241 @@
+"""What the feature store saves: an epoch of keyword spotting beside stock s3prl's, and the single-task runs of nine tasks.
+
+    python benchmarks/feature_store.py CORPUS [--quick] [--threads 2] [--repeat 5] [--epochs 20]
+
+CORPUS is a folder made by `s3prl-plugins corpus make`. The encoder is a HuBERT Base with random weights, or the tiny one
+with --quick. Stock is s3prl's own runner with `-d speech_commands`, by its published configuration without workers. Its
+epoch leaves out the last, smaller batch; ours does not. Of the other tasks the first batches are measured, and epochs
+follow from them: without the store every epoch computes, with it the first one does. Figures are medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import s3prl_plugins  # noqa: F401  (s3prl imports only after its repairs)
+from s3prl_plugins.config import load_yaml, merge
+from s3prl_plugins.features.identity import identity
+from s3prl_plugins.features.store import FeatureStore
+from s3prl_plugins.multitask.config import find_config
+from s3prl_plugins.multitask.experiment import Experiment
+from s3prl_plugins.multitask.frozen import Shelf
+from s3prl_plugins.multitask.shelves import task_kind
+from s3prl_plugins.multitask.stock import stock_args
+from s3prl_plugins.multitask.streams import TaskStream, evaluation_batches
+from s3prl_plugins.superb.cards import FINETUNED_TASKS
+from s3prl_plugins.sweep.scenarios import ssl
+from s3prl_plugins.upstream.hubert.checkpoint import random_checkpoint, write_checkpoint
+
+CLOCK: Callable[[], float] = time.perf_counter
+FRAMES = "float16"
+"""Kind of stored frames."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("--quick", action="store_true", help="the tiny HuBERT")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=20, help="of the nine tasks' runs")
+    parser.add_argument("--batches", type=int, default=3, help="measured of each of the nine tasks")
+    parser.add_argument("--tasks", nargs="+", default=list(FINETUNED_TASKS))
+    parser.add_argument(
+        "--cpu-time", action="store_true", help="of all threads, where the machine has other work to do"
+    )
+    args = parser.parse_args()
+    global CLOCK
+    CLOCK = time.process_time if args.cpu_time else time.perf_counter
+    torch.set_num_threads(args.threads)
+    size = "tiny" if args.quick else "base"
+    clock = "CPU time of all threads" if args.cpu_time else "wall time"
+    print(about(), f"threads {args.threads}, HuBERT {size} with random weights, {clock}", sep="\n")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_checkpoint(folder / "hubert.pt", random_checkpoint(size, 0))
+        keyword_spotting(args.corpus, folder, args.repeat)
+        nine_tasks(args.corpus, folder, args.tasks, args.repeat, args.epochs, args.batches)
+
+
+def about() -> str:
+    """Machine and versions."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
+    names = {line.partition(":")[2].strip() for line in lines if line.startswith("model name")}
+    machine = f"{', '.join(names) or platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "s3prl", "numpy"))
+    return f"{machine}; python {platform.python_version()}, {versions}"
+
+
+def elapsed(run: Callable[[], Any]) -> float:
+    start = CLOCK()
+    run()
+    return CLOCK() - start
+
+
+def timed(run: Callable[[], float]) -> tuple[float, float]:
+    """Seconds that `run` takes, and what it returns."""
+    start = CLOCK()
+    returned = run()
+    return CLOCK() - start, returned
+
+
+def median(run: Callable[[], Any], repeat: int) -> float:
+    return statistics.median(elapsed(run) for _ in range(repeat))
+
+
+def experiment(corpus: Path, folder: Path, task: str, name: str) -> Experiment:
+    """A single-task run as `s3prl-plugins finetune ssl` makes it, its splits for training read and its store closed."""
+    [run] = ssl(merge(load_yaml(find_config("all_task_mini")), {"corpus_root": str(corpus)}), [task])
+    args = stock_args(
+        upstream="hubert_local", upstream_ckpt=str(folder / "hubert.pt"), expdir=str(folder / name), device="cpu"
+    )
+    built = Experiment(args, run.config)
+    built.tasks[task].examples(built.tasks[task].config.card.train)
+    built.model.train()
+    return built
+
+
+def shelf(built: Experiment, folder: Path, kind: str) -> Shelf:
+    trunk = built.model.trunk
+    return Shelf(FeatureStore(folder / "features", identity(trunk.upstream, trunk.selection, trunk.layer), kind))
+
+
+def stream(built: Experiment, task: str, kept: Shelf | None) -> TaskStream:
+    data = built.tasks[task]
+    examples = data.examples(data.config.card.train)
+    given = (data.config.train_batch, built.args.seed, data.config.balanced, 0, built.config.encoder.crops)
+    built.model.shelves = {task: kept} if kept else {}
+    return TaskStream(data.reader, examples, *given, kept.store if kept else None)
+
+
+def train(built: Experiment, task: str, source: TaskStream, batches: int, optimizer: torch.optim.Optimizer) -> float:
+    """So many batches from the beginning of an epoch; the seconds that reading them took."""
+    source.load_state_dict({"epoch": 0, "batch": 0, "examples": len(built.tasks[task].examples("train"))})
+    reading = 0.0
+    for _ in range(batches):
+        start = CLOCK()
+        batch = source.next()
+        reading += CLOCK() - start
+        loss: Tensor = built.model.loss(task, batch).mean
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(built.model.heads.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+    return reading
+
+
+def adam(built: Experiment) -> torch.optim.Optimizer:
+    return torch.optim.Adam([*built.model.heads.parameters(), *built.model.featurizers.parameters()], lr=1e-4)
+
+
+def keyword_spotting(corpus: Path, folder: Path, repeat: int) -> None:
+    """One epoch by stock s3prl, from means, from frames; and what filling the two stores costs."""
+    stock = statistics.median(
+        stock_epoch(corpus, folder / f"stock{i}", folder / "hubert.pt") for i in range(max(1, repeat // 2))
+    )
+    built = experiment(corpus, folder, "ks", "ks")
+    data, optimizer = built.tasks["ks"], adam(built)
+    print(f"\nAn epoch of KS, {len(data.examples('train'))} utterances\n{'':24}{'seconds':>10}{'stock / ours':>14}")
+    print(f"{'stock s3prl':24}{stock:10.3f}{1:14.2f}")
+    for kind in ("pooled", FRAMES):
+        kept = shelf(built, folder, kind)
+
+        filling = elapsed(partial(fill, built, kept))
+        # In training a silence is another stretch than in evaluation.
+        source = stream(built, "ks", kept)
+        count = len(source.plan(0))
+        train(built, "ks", source, count, optimizer)
+        epoch = median(partial(train, built, "ks", source, count, optimizer), 3 * repeat)
+        print(f"{f'filling ({kind})':24}{filling:10.3f}{stock / filling:14.2f}")
+        print(f"{f'stored ({kind})':24}{epoch:10.4f}{stock / epoch:14.0f}", flush=True)
+
+
+def fill(built: Experiment, kept: Shelf) -> None:
+    """Store every training utterance of KS."""
+    data = built.tasks["ks"]
+    built.model.shelves = {"ks": kept}
+    _, batches = evaluation_batches(data.reader, data.examples("train"), data.config.eval_batch, 0, kept.store)
+    for batch in batches:
+        kept.states(built.model.trunk, batch, built.device)
+
+
+def stock_epoch(corpus: Path, folder: Path, checkpoint: Path) -> float:
+    """Seconds of an epoch of s3prl's `-d speech_commands` under its own runner."""
+    from s3prl.downstream import runner
+
+    root = corpus / "speech_commands"
+    data = {
+        "speech_commands_root": str(root),
+        "speech_commands_test_root": f"{root}_test",
+        "num_workers": 0,
+        "batch_size": 32,
+    }
+    model = {"projector_dim": 256, "select": "UtteranceLevel", "UtteranceLevel": {"pooling": "MeanPooling"}}
+    far = 10**9
+    steps = {"log_step": far, "eval_step": far, "save_step": far, "max_keep": 1, "eval_dataloaders": []}
+    config = {
+        "runner": {"total_steps": 1, "gradient_clipping": 1, "gradient_accumulate_steps": 1, **steps},
+        "optimizer": {"name": "TorchOptim", "torch_optim_name": "Adam", "lr": 1e-4},
+        "downstream_expert": {"datarc": data, "modelrc": model},
+    }
+    args = stock_args(
+        downstream="speech_commands",
+        upstream="hubert_local",
+        upstream_ckpt=str(checkpoint),
+        expdir=str(folder),
+        device="cpu",
+    )
+    folder.mkdir(parents=True)
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        stock = runner.Runner.__mro__[1](args, config)
+        stock.config["runner"]["total_steps"] = len(stock.downstream.model.get_dataloader("train"))
+        return elapsed(stock.train)
+
+
+def nine_tasks(corpus: Path, folder: Path, tasks: list[str], repeat: int, epochs: int, measured: int) -> None:
+    """Runs of each head alone with and without the store."""
+    print(f"\n{epochs} epochs of each head alone, from the first {measured} batches of each task, seconds")
+    print(
+        f"{'task':6}{'kind':>9}{'computing':>11}{'filling':>9}{'stored':>9}{'without':>10}{'with':>10}{'factor':>8}{'heads':>7}"
+    )
+    sums = [0.0, 0.0]
+    for task in tasks:
+        built = experiment(corpus, folder, task, task)
+        kept, optimizer = shelf(built, folder / task, task_kind(task, built.config)), adam(built)
+        count = len(stream(built, task, None).plan(0))
+        some = min(measured, count)
+
+        plain = partial(train, built, task, stream(built, task, None), some, optimizer)
+        computing = median(plain, max(1, repeat // 2)) * count / some
+        again = partial(train, built, task, stream(built, task, kept), some, optimizer)
+        filling = elapsed(again) * count / some
+        rounds = [timed(again) for _ in range(repeat)]
+        stored = statistics.median(whole for whole, _ in rounds) * count / some
+        heads = statistics.median(1 - reading / whole for whole, reading in rounds)
+        without, with_store = epochs * computing, filling + (epochs - 1) * stored
+        sums = [sums[0] + without, sums[1] + with_store]
+        print(
+            f"{task:6}{kept.store.kind.name:>9}{computing:11.2f}{filling:9.2f}{stored:9.3f}"
+            f"{without:10.1f}{with_store:10.1f}{without / with_store:8.1f}{heads:7.0%}", flush=True,
+        )  # fmt: skip
+    print(f"{'all':6}{'':38}{sums[0]:16.1f}{sums[1]:10.1f}{sums[0] / sums[1]:8.1f}")
+    print("computing, filling, stored: an epoch; heads: share of layer weights, head and optimizer in a stored epoch")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""In which form hidden states are kept: time-means, frames, or frames in fewer bits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from s3prl_plugins.errors import ConfigError, nearest
+
+__all__ = ["KINDS", "Bytes", "Kind", "find_kind", "through"]
+
+Bytes = bytes | memoryview
+
+
+class Kind(Protocol):
+    """A form of the states of one utterance, whose layers are all of one shape (frames, dim)."""
+
+    name: str
+    exact: bool
+    """Whether `decode` gives the very float32 states, or their time-mean."""
+
+    def encode(self, layers: Sequence[Tensor]) -> bytes | None:
+        """The states as bytes; None where this form cannot hold them (NaN, infinite, or out of its range)."""
+
+    def decode(self, data: Bytes, layers: int, frames: int, dim: int) -> list[Tensor]:
+        """Layers (frames, dim) float32 in memory of their own; (1, dim) of kind `pooled`.
+
+        :param frames: as they were encoded.
+        """
+
+    def size(self, layers: int, frames: int, dim: int) -> int:
+        """Bytes of an utterance."""
+
+    def bytes_per_frame(self, layers: int, dim: int) -> float:
+        """Of a long utterance; 0 where length does not matter."""
+
+
+class _Frames:
+    """Every frame in a floating-point type."""
+
+    def __init__(self, name: str, dtype: torch.dtype) -> None:
+        self.name, self.dtype = name, dtype
+        self.exact = dtype.itemsize == 4
+
+    def encode(self, layers: Sequence[Tensor]) -> bytes | None:
+        states = _stack(layers).to(self.dtype)
+        return _bytes(states) if states.isfinite().all() else None
+
+    def decode(self, data: Bytes, layers: int, frames: int, dim: int) -> list[Tensor]:
+        return _floats(data, self.dtype, (layers, frames, dim))
+
+    def size(self, layers: int, frames: int, dim: int) -> int:
+        return layers * frames * dim * self.dtype.itemsize
+
+    def bytes_per_frame(self, layers: int, dim: int) -> float:
+        return layers * dim * self.dtype.itemsize
+
+
+class _Pooled:
+    """The mean over time of each layer, float32: all that linear -> mean over time -> linear can see of an utterance.
+
+    W mean(sum_l w_l h_l) + b equals mean(W sum_l w_l h_l + b); with layer normalisation the states must come normalised.
+    """
+
+    name, exact = "pooled", True
+
+    def encode(self, layers: Sequence[Tensor]) -> bytes | None:
+        means = torch.stack([layer.detach().double().mean(dim=0) for layer in layers]).float().cpu()
+        return _bytes(means) if means.isfinite().all() else None
+
+    def decode(self, data: Bytes, layers: int, frames: int, dim: int) -> list[Tensor]:
+        return _floats(data, torch.float32, (layers, 1, dim))
+
+    def size(self, layers: int, frames: int, dim: int) -> int:
+        return layers * dim * 4
+
+    def bytes_per_frame(self, layers: int, dim: int) -> float:
+        return 0.0
+
+
+class _Quantised:
+    """Every channel of every layer in 2^bits - 1 even steps between its least and its greatest value in the utterance.
+
+    Middle and step are float32, so a channel that hardly moves around a large constant keeps its movement. The error is
+    at most half a step: (greatest - least) / (2^bits - 2) / 2.
+    """
+
+    exact = False
+
+    def __init__(self, name: str, bits: int) -> None:
+        self.name, self.bits = name, bits
+        self.top = 2 ** (bits - 1) - 1
+
+    def encode(self, layers: Sequence[Tensor]) -> bytes | None:
+        states = _stack(layers).numpy()
+        if not np.isfinite(states).all():
+            return None
+        low, high = states.min(axis=1), states.max(axis=1)
+        middle = low / 2 + high / 2
+        step = (high / 2 - low / 2) / self.top
+        moved = np.divide(states - middle[:, None], step[:, None], out=np.zeros_like(states), where=step[:, None] > 0)
+        whole = np.clip(np.rint(moved), -self.top, self.top).astype(np.int8)
+        return b"".join((middle.astype("<f4").tobytes(), step.astype("<f4").tobytes(), self._pack(whole)))
+
+    def decode(self, data: Bytes, layers: int, frames: int, dim: int) -> list[Tensor]:
+        channels = layers * dim
+        middle, step = np.frombuffer(data, "<f4", 2 * channels).reshape(2, layers, 1, dim)
+        whole = self._unpack(np.frombuffer(data, np.uint8, offset=8 * channels), layers * frames * dim)
+        states = whole.reshape(layers, frames, dim).astype(np.float32)
+        states *= step
+        states += middle
+        return list(torch.from_numpy(states).unbind())
+
+    def size(self, layers: int, frames: int, dim: int) -> int:
+        return 8 * layers * dim + (layers * frames * dim * self.bits + 7) // 8
+
+    def bytes_per_frame(self, layers: int, dim: int) -> float:
+        return layers * dim * self.bits / 8
+
+    def _pack(self, whole: NDArray[np.int8]) -> bytes:
+        if self.bits == 8:
+            return whole.tobytes()
+        flat = (whole.reshape(-1) & 15).astype(np.uint8)
+        flat = np.pad(flat, (0, flat.size % 2))
+        return (flat[::2] | flat[1::2] << 4).tobytes()
+
+    def _unpack(self, data: NDArray[np.uint8], count: int) -> NDArray[np.int8]:
+        if self.bits == 8:
+            return data.view(np.int8)
+        both = np.empty((data.size, 2), np.uint8)
+        both[:, 0], both[:, 1] = data << 4, data & 240
+        return both.view(np.int8).reshape(-1)[:count] >> 4
+
+
+_ALL: tuple[Kind, ...] = (
+    _Pooled(),
+    _Frames("float32", torch.float32),
+    _Frames("float16", torch.float16),
+    _Quantised("int8", 8),
+    _Quantised("int4", 4),
+)
+KINDS: dict[str, Kind] = {kind.name: kind for kind in _ALL}
+
+
+def find_kind(name: str) -> Kind:
+    """:raises ConfigError: there is no such kind."""
+    if name not in KINDS:
+        raise ConfigError(f"unknown kind of stored states {name!r}; {nearest(name, KINDS)}")
+    return KINDS[name]
+
+
+def through(kind: Kind, layers: Sequence[Tensor]) -> list[Tensor]:
+    """What a store of this kind would give for `layers`, on their device; `layers` where it could not hold them.
+
+    A run must see these also where it computes, so that its numbers do not depend on what was stored before.
+    """
+    data = kind.encode(layers)
+    if data is None:
+        return list(layers)
+    frames, dim = layers[0].shape
+    return [layer.to(layers[0].device) for layer in kind.decode(data, len(layers), frames, dim)]
+
+
+def _stack(layers: Sequence[Tensor]) -> Tensor:
+    return torch.stack([layer.detach() for layer in layers]).float().cpu()
+
+
+def _bytes(states: Tensor) -> bytes:
+    data: bytes = states.numpy().tobytes()
+    return data
+
+
+def _floats(data: Bytes, dtype: torch.dtype, shape: tuple[int, ...]) -> list[Tensor]:
+    """A copy, since torch knows no tensor that must not be written; converted by torch, 20 times faster than numpy's halves."""
+    stored = np.frombuffer(data, "<f4" if dtype == torch.float32 else "<f2").reshape(shape).copy()
+    return list(torch.from_numpy(stored).float().unbind())
