@@ -75,7 +75,7 @@ def errors(args: argparse.Namespace) -> None:
 
 def hidden_states(args: argparse.Namespace) -> tuple[list[list[Tensor]], float]:
     """Each utterance's layers (frames, dim), and seconds of audio."""
-    config = merge(load_yaml(find_config("all_task_mini")), {"corpus_root": str(args.corpus), "tasks": ["asr"]})
+    config = merge(load_yaml(find_config("scenarios_mini")), {"corpus_root": str(args.corpus), "tasks": ["asr"]})
     given = stock_args(upstream=args.upstream, upstream_ckpt=args.upstream_ckpt, expdir="unused", device="cpu")
     experiment = Experiment(given, config)
     experiment.model.eval()
@@ -115,7 +115,7 @@ def sweep(args: argparse.Namespace, kind: str, seed: int) -> dict[str, dict[str,
     """Train and score every task's head on states of a kind: task -> split -> metric -> score."""
     encoder = {"store": str(args.scores / "features"), "store_kind": kind}
     given = {"corpus_root": str(args.corpus), "encoder": encoder, "ssl": {"steps": args.steps}}
-    mapping = merge(load_yaml(find_config("all_task_mini")), given)
+    mapping = merge(load_yaml(find_config("scenarios_mini")), given)
     runs = ssl(mapping, args.tasks)
     of_runs = {"upstream": args.upstream, "upstream_ckpt": args.upstream_ckpt, "seed": seed, "device": "cpu"}
     splits = ",".join(f"{task}:{split}" for task in args.tasks for split in (card(task).dev, card(task).test))

@@ -100,7 +100,7 @@ def median(run: Callable[[], Any], repeat: int) -> float:
 
 def experiment(corpus: Path, folder: Path, task: str, name: str) -> Experiment:
     """A single-task run as `s3prl-plugins finetune ssl` makes it, its splits for training read and its store closed."""
-    [run] = ssl(merge(load_yaml(find_config("all_task_mini")), {"corpus_root": str(corpus)}), [task])
+    [run] = ssl(merge(load_yaml(find_config("scenarios_mini")), {"corpus_root": str(corpus)}), [task])
     args = stock_args(
         upstream="hubert_local", upstream_ckpt=str(folder / "hubert.pt"), expdir=str(folder / name), device="cpu"
     )

@@ -18,7 +18,7 @@ or a joint run on a frozen encoder (--joint). Size and time are told first. Cut 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
-    parser.add_argument("-c", "--config", default="all_task_mini", help="YAML file, or the name of a shipped one")
+    parser.add_argument("-c", "--config", default="scenarios_mini", help="YAML file, or the name of a shipped one")
     parser.add_argument(
         "-u", "--upstream", help="name in s3prl's hub (default: hubert_tiny, which is shipped; with -k hubert_local)"
     )

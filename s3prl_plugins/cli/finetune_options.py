@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-c", "--config", default="all_task_mini", help="YAML file, or the name of a shipped one")
+    parser.add_argument("-c", "--config", default="scenarios_mini", help="YAML file, or the name of a shipped one")
     parser.add_argument(
         "-u", "--upstream", help="name in s3prl's hub (default: hubert_tiny, which is shipped; with -k hubert_local)"
     )

@@ -61,7 +61,7 @@ def test_what_is_stored_is_what_the_encoder_gives(built: Path, tiny_corpus: Path
     upstream = build_upstream(stock_args(upstream="fbank")).eval()
     key = identity(upstream, "hidden_states", None)
     frames, pooled = (FeatureStore(built, key, kind) for kind in ("float16", "pooled"))
-    config = run_config({**load_yaml(find_config("all_task_mini")), "corpus_root": str(tiny_corpus)})
+    config = run_config({**load_yaml(find_config("scenarios_mini")), "corpus_root": str(tiny_corpus)})
     data = read_tasks(config.task_configs, tiny_corpus)
     for example in data["pr"].examples("train")[:3]:
         [wanted] = upstream([load(example.path)])["hidden_states"]

@@ -60,7 +60,7 @@ def mapping(corpus: Path, tasks: tuple[str, ...] = SOME, size: int = 2, **change
         "superb": {name: {"train_batch": {"size": size}} for name in FINETUNED_TASKS},
         "runner": {"total_steps": 4, "warmup_steps": 0, "log_step": 1, "save_step": 2, "max_keep": 3, "eval_at_start": False},
     }  # fmt: skip
-    return merge(merge(load_yaml(find_config("all_task_mini")), given), changes)
+    return merge(merge(load_yaml(find_config("scenarios_mini")), given), changes)
 
 
 def arguments(folder: Path, hubert: Path, **given: Any) -> argparse.Namespace:
@@ -159,7 +159,7 @@ def test_stored_frames_in_float32_change_no_bit(
 ) -> None:
     """With SpecAugment, which keeps frames for every task; one utterance a batch, as the store computes them."""
     tasks = ("pr", "ks", "asv", "sd")
-    masks = load_yaml(find_config("all_task_mini"))["specaug"]
+    masks = load_yaml(find_config("scenarios_mini"))["specaug"]
     config = mapping(tiny_corpus, tasks, 1, specaug=masks, runner={"total_steps": 3})
     given = {"upstream_feature_normalize": normalize}
     for name, store in (("without", "none"), ("first", str(tmp_path / "f")), ("second", str(tmp_path / "f"))):

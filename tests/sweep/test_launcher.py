@@ -21,7 +21,7 @@ from s3prl_plugins.sweep.sweep import Sweep, SweepOptions
 def sweep(corpus: Path, root: Path, **superb: Any) -> Sweep:
     """KS and ER alone on fbank, one step each."""
     changes = {"corpus_root": str(corpus), "tasks": ["ks", "er"], "superb": superb, "ssl": {"steps": 1}}
-    runs = scenarios.ssl(merge(load_yaml(find_config("all_task_mini")), changes))
+    runs = scenarios.ssl(merge(load_yaml(find_config("scenarios_mini")), changes))
     return Sweep(runs, SweepOptions(root, {"upstream": "fbank", "device": "cpu", "seed": 3}))
 
 

@@ -65,7 +65,7 @@ def mapping(tiny_corpus: Path) -> dict[str, Any]:
         "tasks": ["ks", "er"],
         "ssl": {"steps": 2, "lr_search": {"grid": [1e-5, 1e-2], "steps": 1}},
     }
-    return merge(load_yaml(find_config("all_task_mini")), changes)
+    return merge(load_yaml(find_config("scenarios_mini")), changes)
 
 
 def test_a_search_is_made_once_can_be_continued_and_its_choice_is_used(

@@ -151,7 +151,7 @@ def hubert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def mapping(tiny_corpus: Path) -> dict[str, Any]:
     few = {"superb": {task: {"train_batch": {"size": 2}} for task in TASKS}, "steps": 2}
     return merge(
-        load_yaml(find_config("all_task_mini")),
+        load_yaml(find_config("scenarios_mini")),
         {
             "corpus_root": str(tiny_corpus),
             "tasks": list(TASKS),
