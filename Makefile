@@ -27,17 +27,19 @@ check: $(READY)
 
 SEED ?= 1
 SWEEP := result/reproduce/seed$(SEED)
+# Seed 1 chooses the learning rates of single heads on dev, the others take them over.
+FOLLOW := $(if $(filter-out 1,$(SEED)),--lr-from result/reproduce/seed1)
 # Two processes; the same command continues a sweep that was cut off.
 reproduce: $(READY)
 	$(BIN)/s3prl-plugins corpus make data/mini-superb
-	$(BIN)/s3prl-plugins finetune ssl --lr-search --seed $(SEED) -p $(SWEEP) --jobs 2
+	$(BIN)/s3prl-plugins finetune ssl $(or $(FOLLOW),--lr-search) --seed $(SEED) -p $(SWEEP) --jobs 2
 	$(BIN)/s3prl-plugins finetune all-task --seed $(SEED) -p $(SWEEP)
 	$(BIN)/s3prl-plugins finetune leave-one-out --seed $(SEED) -p $(SWEEP) --jobs 2
-	$(BIN)/s3prl-plugins finetune transfer --seed $(SEED) -p $(SWEEP) --jobs 2
+	$(BIN)/s3prl-plugins finetune transfer $(FOLLOW) --seed $(SEED) -p $(SWEEP) --jobs 2
 	$(BIN)/s3prl-plugins qbe -u hubert_tiny --seed $(SEED) -p $(SWEEP)/ssl/qbe --jobs 2
 	$(BIN)/s3prl-plugins qbe --run $(SWEEP)/all_task --jobs 2
 	for run in $(SWEEP)/leave_one_out/*; do $(BIN)/s3prl-plugins qbe --run $$run --jobs 2 || exit 1; done
-	$(BIN)/s3prl-plugins report result/reproduce/seed* -o result/reproduce/report
+	$(BIN)/s3prl-plugins report result/reproduce/seed* -o docs/results/mini_superb
 
 test-install: $(READY)
 	rm -rf build && $(PYTHON) -m venv build/fresh

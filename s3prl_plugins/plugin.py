@@ -14,6 +14,7 @@ __all__ = ["DOWNSTREAMS", "PRETRAININGS", "RUNNERS", "UPSTREAMS", "extend", "res
 UPSTREAMS: dict[str, str] = {
     "hubert_tiny": "s3prl_plugins.upstream.hubert.hubconf:hubert_tiny",
     "mtl_hubert_local": "s3prl_plugins.upstream.mtl_hubert.hubconf:mtl_hubert_local",
+    "mtl_hubert_tiny": "s3prl_plugins.upstream.mtl_hubert.hubconf:mtl_hubert_tiny",
     "mtl_hubert_url": "s3prl_plugins.upstream.mtl_hubert.hubconf:mtl_hubert_url",
 }
 """`-u NAME` and `torch.hub.load(..., NAME)` -> "module:function" that builds the upstream."""

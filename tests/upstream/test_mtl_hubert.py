@@ -14,8 +14,9 @@ import yaml
 
 import s3prl_plugins  # noqa: F401  (s3prl imports only after its repairs)
 from s3prl_plugins.errors import CheckpointError
+from s3prl_plugins.superb.cards import FINETUNED_TASKS
 from s3prl_plugins.upstream.hubert.checkpoint import random_checkpoint, write_checkpoint
-from s3prl_plugins.upstream.mtl_hubert.hubconf import mtl_hubert_local, mtl_hubert_url
+from s3prl_plugins.upstream.mtl_hubert.hubconf import TINY, mtl_hubert_local, mtl_hubert_url
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -55,6 +56,23 @@ def test_batch_is_bit_equal_to_hubert_local(files: dict[str, Path], waves: list[
     mine, theirs = ours(waves), stock(waves)
     assert mine.keys() == theirs.keys()
     assert all(torch.equal(a, b) for a, b in zip(mine["hidden_states"], theirs["hidden_states"], strict=True))
+
+
+def test_the_shipped_encoder_is_small_finetuned_and_loads_by_every_way(waves: list[torch.Tensor]) -> None:
+    from s3prl import hub
+
+    content = torch.load(TINY, weights_only=True)
+    assert TINY.stat().st_size <= 12e6
+    assert {tensor.dtype for tensor in content["model_weight"].values()} == {torch.float16}
+    assert content["mtl"]["padding"] == "none" and sorted(content["mtl"]["tasks"]) == sorted(FINETUNED_TASKS)
+    shipped, before = hub.mtl_hubert_tiny(), hub.hubert_tiny()
+    expected = states(mtl_hubert_local(TINY), waves)
+    for upstream in (shipped, torch.hub.load(str(ROOT), "mtl_hubert_tiny", source="local")):
+        assert all(torch.equal(a, b) for a, b in zip(states(upstream, waves), expected, strict=True))
+    moved = dict(before.model.named_parameters())
+    assert all(
+        not torch.equal(value, moved[name]) for name, value in shipped.model.named_parameters() if "layers" in name
+    )
 
 
 def test_none_gives_every_utterance_what_it_gets_alone(files: dict[str, Path], waves: list[torch.Tensor]) -> None:

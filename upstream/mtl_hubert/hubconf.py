@@ -8,7 +8,10 @@ from typing import Any
 from s3prl_plugins.errors import CheckpointError
 from s3prl_plugins.upstream.mtl_hubert.expert import UpstreamExpert
 
-__all__ = ["mtl_hubert_local", "mtl_hubert_url"]
+__all__ = ["TINY", "mtl_hubert_local", "mtl_hubert_tiny", "mtl_hubert_url"]
+
+TINY = Path(__file__).parent / "weights" / "mtl_hubert_tiny.pt"
+"""`hubert_tiny` after joint finetuning with all nine tasks of mini-SUPERB; README.md beside this file says how."""
 
 
 def mtl_hubert_local(ckpt: str | Path | None = None, **kwargs: Any) -> UpstreamExpert:
@@ -31,3 +34,9 @@ def mtl_hubert_url(ckpt: str | None = None, refresh: bool = False, **kwargs: Any
     if not ckpt:
         raise CheckpointError("mtl_hubert_url needs the address of a checkpoint, found none; pass one (-k URL)")
     return mtl_hubert_local(_urls_to_filepaths(ckpt, refresh=refresh), **kwargs)
+
+
+def mtl_hubert_tiny(**kwargs: Any) -> UpstreamExpert:
+    """The shipped encoder of 3.8 M parameters, padding `none`: five hidden states (utterances, frames, 256)."""
+    kwargs.pop("ckpt", None)
+    return UpstreamExpert(TINY, **kwargs)
