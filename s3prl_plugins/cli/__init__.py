@@ -18,6 +18,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "corpus": ("s3prl_plugins.cli.corpus", "make mini-SUPERB; check real or mini corpora"),
     "upstream": ("s3prl_plugins.cli.upstream", "write a small randomly initialised HuBERT checkpoint"),
     "pretrain": ("s3prl_plugins.cli.pretrain", "train an encoder from scratch on unlabelled speech"),
+    "select-pretext": (
+        "s3prl_plugins.cli.select_pretext",
+        "which pretext labels suit a downstream task, and their weights, without training",
+    ),
     "finetune": (
         "s3prl_plugins.cli.finetune",
         "the scenarios of joint finetuning: ssl, all-task, leave-one-out, transfer",
