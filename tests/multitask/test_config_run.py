@@ -24,7 +24,9 @@ def mini(**changes: Any) -> dict[str, Any]:
 
 def test_every_task_has_a_paper_and_a_mini_configuration() -> None:
     assert set(SUPERB) == {f"superb/{task}_{size}.yaml" for task in FINETUNED_TASKS for size in ("paper", "mini")}
-    assert {"multitask/all_task_paper.yaml", "multitask/all_task_mini.yaml", "multitask/scenarios_mini.yaml"} <= set(JOINT)
+    assert {"multitask/all_task_paper.yaml", "multitask/all_task_mini.yaml", "multitask/scenarios_mini.yaml"} <= set(
+        JOINT
+    )
 
 
 @pytest.mark.parametrize("name", SUPERB)
