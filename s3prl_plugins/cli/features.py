@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from s3prl_plugins.cli import features_build, features_drop, features_info
+from s3prl_plugins.cli.nested import add_nested, run_nested
 
 __all__ = ["add_arguments", "run"]
 
@@ -13,18 +14,11 @@ NESTED = {
     "info": (features_info, "what a feature store holds; find damage"),
     "drop": (features_drop, "delete states of an encoder, of a kind, or of no use any more"),
 }
-"""Nested command -> (module with `add_arguments(parser)` and `run(args) -> int`, one line of help)."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    nested = parser.add_subparsers(dest="features_command", metavar="|".join(NESTED), required=True)
-    for name, (module, help_line) in NESTED.items():
-        one = nested.add_parser(
-            name, help=help_line, description=help_line, formatter_class=argparse.RawDescriptionHelpFormatter
-        )
-        module.add_arguments(one)
-        one.set_defaults(run_nested=module.run)
+    add_nested(parser, NESTED)
 
 
 def run(args: argparse.Namespace) -> int:
-    return int(args.run_nested(args))
+    return run_nested(args)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from s3prl_plugins.cli.upstream_options import add_upstream
+
 __all__ = ["add_arguments"]
 
 _EPILOG = """examples:
@@ -19,14 +21,7 @@ or a joint run on a frozen encoder (--joint). Size and time are told first. Cut 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
     parser.add_argument("-c", "--config", default="scenarios_mini", help="YAML file, or the name of a shipped one")
-    parser.add_argument(
-        "-u", "--upstream", help="name in s3prl's hub (default: hubert_tiny, which is shipped; with -k hubert_local)"
-    )
-    parser.add_argument("-k", "--upstream-ckpt", metavar="FILE", help="checkpoint of a *_local upstream")
-    parser.add_argument(
-        "-g", "--upstream-model-config", metavar="FILE", help="model configuration, where one is needed"
-    )
-    parser.add_argument("-s", "--upstream-feature-selection", default="hidden_states", metavar="VIEW")
+    add_upstream(parser)
     parser.add_argument("-l", "--upstream-layer-selection", type=int, metavar="N", help="only this layer of the view")
     parser.add_argument("-o", "--override", default="", help="config.KEY=VALUE, several joined by ',,'")
     parser.add_argument("--tasks", nargs="+", metavar="TASK", help="default: those of the config")

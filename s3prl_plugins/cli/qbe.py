@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from s3prl_plugins.cli.upstream_options import add_upstream
 from s3prl_plugins.errors import ConfigError
 
 __all__ = ["add_arguments", "run"]
@@ -22,12 +23,7 @@ MTWV, at most 1. Writes results.json and qbe/benchmark.stdlist.xml, the leaderbo
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EXAMPLES
-    parser.add_argument("-u", "--upstream", help="name in s3prl's hub")
-    parser.add_argument("-k", "--upstream-ckpt", metavar="FILE", help="checkpoint of a *_local upstream")
-    parser.add_argument(
-        "-g", "--upstream-model-config", metavar="FILE", help="model configuration, where one is needed"
-    )
-    parser.add_argument("-s", "--upstream-feature-selection", default="hidden_states", metavar="VIEW")
+    add_upstream(parser, "name in s3prl's hub")
     parser.add_argument("-p", "--expdir", type=Path, help="folder of the scores")
     parser.add_argument(
         "--run", dest="run_folder", type=Path, metavar="RUN", help="folder of a joint run; takes the place of -u and -p"

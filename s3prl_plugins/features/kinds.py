@@ -21,8 +21,6 @@ class Kind(Protocol):
     """A form of the states of one utterance, whose layers are all of one shape (frames, dim)."""
 
     name: str
-    exact: bool
-    """Whether `decode` gives the very float32 states, or their time-mean."""
 
     def encode(self, layers: Sequence[Tensor]) -> bytes | None:
         """The states as bytes; None where this form cannot hold them (NaN, infinite, or out of its range)."""
@@ -36,16 +34,12 @@ class Kind(Protocol):
     def size(self, layers: int, frames: int, dim: int) -> int:
         """Bytes of an utterance."""
 
-    def bytes_per_frame(self, layers: int, dim: int) -> float:
-        """Of a long utterance; 0 where length does not matter."""
-
 
 class _Frames:
     """Every frame in a floating-point type."""
 
     def __init__(self, name: str, dtype: torch.dtype) -> None:
         self.name, self.dtype = name, dtype
-        self.exact = dtype.itemsize == 4
 
     def encode(self, layers: Sequence[Tensor]) -> bytes | None:
         states = _stack(layers).to(self.dtype)
@@ -57,9 +51,6 @@ class _Frames:
     def size(self, layers: int, frames: int, dim: int) -> int:
         return layers * frames * dim * self.dtype.itemsize
 
-    def bytes_per_frame(self, layers: int, dim: int) -> float:
-        return layers * dim * self.dtype.itemsize
-
 
 class _Pooled:
     """The mean over time of each layer, float32: all that linear -> mean over time -> linear can see of an utterance.
@@ -67,7 +58,7 @@ class _Pooled:
     W mean(sum_l w_l h_l) + b equals mean(W sum_l w_l h_l + b); with layer normalisation the states must come normalised.
     """
 
-    name, exact = "pooled", True
+    name = "pooled"
 
     def encode(self, layers: Sequence[Tensor]) -> bytes | None:
         means = torch.stack([layer.detach().double().mean(dim=0) for layer in layers]).float().cpu()
@@ -79,9 +70,6 @@ class _Pooled:
     def size(self, layers: int, frames: int, dim: int) -> int:
         return layers * dim * 4
 
-    def bytes_per_frame(self, layers: int, dim: int) -> float:
-        return 0.0
-
 
 class _Quantised:
     """Every channel of every layer in 2^bits - 1 even steps between its least and its greatest value in the utterance.
@@ -89,8 +77,6 @@ class _Quantised:
     Middle and step are float32, so a channel that hardly moves around a large constant keeps its movement. The error is
     at most half a step: (greatest - least) / (2^bits - 2) / 2.
     """
-
-    exact = False
 
     def __init__(self, name: str, bits: int) -> None:
         self.name, self.bits = name, bits
@@ -118,9 +104,6 @@ class _Quantised:
 
     def size(self, layers: int, frames: int, dim: int) -> int:
         return 8 * layers * dim + (layers * frames * dim * self.bits + 7) // 8
-
-    def bytes_per_frame(self, layers: int, dim: int) -> float:
-        return layers * dim * self.bits / 8
 
     def _pack(self, whole: NDArray[np.int8]) -> bytes:
         if self.bits == 8:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import soundfile
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from s3prl_plugins.errors import CorpusError
 from s3prl_plugins.problems import Problems
 
-__all__ = ["SAMPLE_RATE", "SHORTEST", "load", "seconds"]
+__all__ = ["SAMPLE_RATE", "SHORTEST", "header_of", "load", "seconds"]
 
 SAMPLE_RATE = 16000
 """Samples per second of every SUPERB corpus and upstream."""
@@ -21,19 +22,28 @@ SHORTEST = 400
 _RESAMPLE = "convert it to 16 kHz mono, e.g. with: sox IN -r 16000 -c 1 OUT"
 
 
-def seconds(path: Path, problems: Problems) -> float:
-    """Length from the header; a missing, unreadable, empty, stereo or wrong-rate file goes to `problems` (then 0.0)."""
+def header_of(path: Path, problems: Problems) -> Any:
+    """soundfile's header of any rate and number of channels; a missing, unreadable or empty file goes to `problems` (None)."""
     if not path.is_file():
         problems.add(path, "audio file is missing", "complete the corpus or remove the utterance from its index")
-        return 0.0
+        return None
     try:
         header = soundfile.info(str(path))
     except soundfile.LibsndfileError as error:
         problems.add(path, f"audio cannot be read ({error.error_string})", "replace the file")
-        return 0.0
+        return None
     if header.frames == 0:
         problems.add(path, "audio holds no samples", "replace the file or remove it from the index")
-    elif header.samplerate != SAMPLE_RATE:
+        return None
+    return header
+
+
+def seconds(path: Path, problems: Problems) -> float:
+    """Length from the header; a missing, unreadable, empty, stereo or wrong-rate file goes to `problems` (then 0.0)."""
+    header = header_of(path, problems)
+    if header is None:
+        return 0.0
+    if header.samplerate != SAMPLE_RATE:
         problems.add(path, f"sample rate must be {SAMPLE_RATE} Hz, found {header.samplerate}", _RESAMPLE)
     elif header.channels != 1:
         problems.add(path, f"audio must be mono, found {header.channels} channels", _RESAMPLE)

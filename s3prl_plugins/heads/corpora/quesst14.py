@@ -13,6 +13,7 @@ from torch import Tensor
 
 from s3prl_plugins.compat.sox import apply_effects_file
 from s3prl_plugins.errors import ConfigError, CorpusError
+from s3prl_plugins.heads.audio import header_of
 from s3prl_plugins.heads.contract import Example
 from s3prl_plugins.heads.corpora.index import has_folder, read_fields
 from s3prl_plugins.problems import Problems
@@ -128,18 +129,9 @@ class QbeReader:
 
 
 def _seconds(path: Path, problems: Problems) -> float:
-    """Length from the header; any sample rate and number of channels will do. 0 if a fault was reported instead."""
-    if not path.is_file():
-        problems.add(path, "audio file is missing", "complete the corpus or remove the utterance from its index")
-        return 0.0
-    try:
-        header = soundfile.info(str(path))
-    except soundfile.LibsndfileError as error:
-        problems.add(path, f"audio cannot be read ({error.error_string})", "replace the file")
-        return 0.0
-    if header.frames == 0:
-        problems.add(path, "audio holds no samples", "replace the file or remove it from the index")
-    return float(header.frames) / float(header.samplerate)
+    """Length from the header, of any rate; 0 if a fault was reported instead."""
+    header = header_of(path, problems)
+    return float(header.frames) / float(header.samplerate) if header is not None else 0.0
 
 
 def _only(folder: Path, ending: str, problems: Problems) -> Path | None:
