@@ -16,6 +16,8 @@ UPSTREAMS: dict[str, str] = {
     "mtl_hubert_local": "s3prl_plugins.upstream.mtl_hubert.hubconf:mtl_hubert_local",
     "mtl_hubert_tiny": "s3prl_plugins.upstream.mtl_hubert.hubconf:mtl_hubert_tiny",
     "mtl_hubert_url": "s3prl_plugins.upstream.mtl_hubert.hubconf:mtl_hubert_url",
+    "pase_multitask_local": "s3prl_plugins.upstream.pase.hubconf:pase_multitask_local",
+    "pase_multitask_url": "s3prl_plugins.upstream.pase.hubconf:pase_multitask_url",
 }
 """`-u NAME` and `torch.hub.load(..., NAME)` -> "module:function" that builds the upstream."""
 
@@ -31,6 +33,7 @@ RUNNERS: dict[str, str] = {
 
 PRETRAININGS: dict[str, str] = {
     "hubert": "s3prl_plugins.upstream.hubert.pretraining:pretrain",
+    "pase": "s3prl_plugins.upstream.pase.pretraining:pretrain",
 }
 """`s3prl-plugins pretrain NAME` -> "module:function" called with (config, folder, seed, device); returns the checkpoint."""
 

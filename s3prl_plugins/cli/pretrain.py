@@ -12,6 +12,9 @@ _EXAMPLES = """examples:
   s3prl-plugins pretrain hubert -c hubert_tiny -p result/hubert_tiny
   s3prl-plugins pretrain hubert -c hubert_base -p result/hubert_base --speech /data/LibriSpeech --device cuda
   python -m s3prl.run_downstream -m train -u hubert_local -k result/hubert_tiny/hubert.pt -d multitask ...
+  s3prl-plugins pretrain pase -c pase_tiny -p result/pase_tiny
+  s3prl-plugins pretrain pase -c pase_tiny -p result/pase_no_spc -o config.workers.spc=0
+  python -m s3prl.run_downstream -m train -u pase_multitask_local -k result/pase_tiny/pase.pt -d multitask ...
 
 The same command on the same folder continues a run that was cut off. CPU threads: OMP_NUM_THREADS."""
 

@@ -41,7 +41,7 @@ def bar_chart(bars: Sequence[Bar], title: str) -> str:
         rows.append(
             f'<text x="{_LEFT - 8:g}" y="{middle:.1f}" text-anchor="end" dominant-baseline="central">{escape(bar.name)}</text>'
             f'<rect x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" height="{_THICK:g}" rx="2" '
-            f'style="fill:rgb(var(--weight))"><title>{escape(f"{bar.name}: {bar.text}")}</title></rect>'
+            f'style="fill:rgb(var(--weight) / .45)"><title>{escape(f"{bar.name}: {bar.text}")}</title></rect>'
         )
         if bar.error:
             rows.append(
@@ -51,11 +51,11 @@ def bar_chart(bars: Sequence[Bar], title: str) -> str:
         if bar.tick is not None:
             rows.append(
                 f'<path d="M{x(bar.tick):.1f} {top - 3:.1f}V{top + _THICK + 3:.1f}" '
-                'style="stroke:var(--soft);stroke-width:2"/>'
+                'style="stroke:rgb(var(--hurts));stroke-width:2"/>'
             )
         rows.append(
             f'<text class=soft x="{_LEFT + _WIDTH + 8:g}" y="{middle:.1f}" dominant-baseline="central">{escape(bar.text)}</text>'
         )
     height = len(bars) * _ROW
     size = f"0 0 {_LEFT + _WIDTH + _RIGHT:g} {height:g}"
-    return f'<svg viewBox="{size}" font-size="13" role=img aria-label="{escape(title)}">{"".join(rows)}</svg>'
+    return f'<svg viewBox="{size}" font-size="13" style="margin:0" role=img aria-label="{escape(title)}">{"".join(rows)}</svg>'

@@ -63,7 +63,7 @@ class Selection:
         return [
             head,
             *(
-                [name, *(f"{round(value, 9):.4g}" for value in row[:3]), f"{row[3]:.4f}"]
+                [name, *(f"{round(value, 9) + 0.0:.4g}" for value in row[:3]), f"{row[3]:.4f}"]
                 for name, row in zip(self.labels, numbers)
             ),
         ]
@@ -89,7 +89,7 @@ class Selection:
             for name, value, error, chance in zip(self.labels, self.utility, self.error, self.chance)
         ]
         weights = [Bar(name, value, f"{value:.3f}") for name, value in zip(self.labels, self.weights)]
-        facts = [f"{key}: {value}" for key, value in self.about.items()]
+        facts = [f"{key}: {value}" for key, value in self.about.items() if value != ""]
         facts.append(f"{len(self.classes)} classes, {sum(self.classes.values())} samples")
         title = f"Pretext labels for {str(self.about['task']).upper()}"
         explained = (

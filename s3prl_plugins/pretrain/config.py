@@ -56,6 +56,8 @@ class TrainConfig:
     """Steps between checkpoints."""
     weights: dict[str, float] = field(default_factory=dict)
     """Loss name -> weight; 1 where none is given."""
+    lr_of: dict[str, float] = field(default_factory=dict)
+    """Beginning of parameters' names -> their learning rate in place of `lr`; the longest beginning counts."""
 
     def __post_init__(self) -> None:
         for name in ("steps", "accumulate", "log_step", "eval_step", "save_step"):

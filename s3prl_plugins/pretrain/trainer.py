@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from s3prl_plugins.errors import CheckpointError
+from s3prl_plugins.errors import CheckpointError, ConfigError, nearest
 from s3prl_plugins.logs import RunLogger
 from s3prl_plugins.pretrain.config import TrainConfig
 from s3prl_plugins.pretrain.objective import Batch, Losses
@@ -44,11 +44,13 @@ class Pretrainer:
     ) -> None:  # fmt: skip
         self.model, self.train_crops, self.held_out = model.to(device), train, held_out
         self.config, self.folder, self.seed, self.device = config, folder, seed, device
-        parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.parameters = parameters
+        self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        groups = _by_rate(model, config)
+        self.rates = list(groups)
         self.optimizer = torch.optim.AdamW(
-            parameters, lr=config.lr, betas=config.betas, eps=config.eps, weight_decay=config.weight_decay
-        )
+            [{"params": parameters} for parameters in groups.values()],
+            lr=config.lr, betas=config.betas, eps=config.eps, weight_decay=config.weight_decay,
+        )  # fmt: skip
 
     def run(self) -> None:
         """Train to the last step."""
@@ -101,9 +103,9 @@ class Pretrainer:
             meter.seconds += len(crops) * crops[0].frames * self.train_crops.frames.rate / 16000
         norm = float(nn.utils.clip_grad_norm_(self.parameters, config.clip))
         meter.add("train/grad_norm", norm, 1)
-        rate = config.lr * linear_schedule(step, round(config.warmup * config.steps), config.steps + 1)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        factor = linear_schedule(step, round(config.warmup * config.steps), config.steps + 1)
+        for group, rate in zip(self.optimizer.param_groups, self.rates):
+            group["lr"] = rate * factor
         if math.isfinite(norm):
             self.optimizer.step()
         else:
@@ -148,6 +150,22 @@ class Pretrainer:
             file.flush()
             os.fsync(file.fileno())
         part.replace(self.folder / _STATE)
+
+
+def _by_rate(model: nn.Module, config: TrainConfig) -> dict[float, list[nn.Parameter]]:
+    """Learning rate -> the parameters it is for; `config.lr` and those that `config.lr_of` does not name first."""
+    groups: dict[float, list[nn.Parameter]] = {config.lr: []}
+    unused = set(config.lr_of)
+    for name, parameter in model.named_parameters():
+        fitting = [start for start in config.lr_of if name.startswith(start)]
+        unused -= set(fitting)
+        rate = config.lr_of[max(fitting, key=len)] if fitting else config.lr
+        if parameter.requires_grad:
+            groups.setdefault(rate, []).append(parameter)
+    if unused:
+        parts = {name.partition(".")[0] for name, _ in model.named_parameters()}
+        raise ConfigError(f"train.lr_of names {min(unused)!r}, no parameter's; {nearest(min(unused), parts)}")
+    return {rate: parameters for rate, parameters in groups.items() if parameters}
 
 
 class _Meter:

@@ -10,7 +10,7 @@ import soundfile
 import torch
 from torch import nn
 
-from s3prl_plugins.errors import CheckpointError
+from s3prl_plugins.errors import CheckpointError, ConfigError
 from s3prl_plugins.logs import read_metrics
 from s3prl_plugins.pretrain.config import TrainConfig
 from s3prl_plugins.pretrain.objective import Batch, Losses
@@ -86,6 +86,25 @@ def test_cut_off_and_continued_ends_the_same(crops: Crops, tmp_path: Path, monke
 
     assert numbers(tmp_path / "cut") == numbers(tmp_path / "whole")
     assert json.loads((tmp_path / "cut/metrics.jsonl").read_text().splitlines()[0])["step"] == 2
+
+
+def test_parts_can_have_rates_of_their_own(crops: Crops, tmp_path: Path) -> None:
+    model = nn.ModuleDict({"encoder": nn.ModuleList([nn.Linear(1, 2), nn.Linear(3, 4)]), "worker": nn.Linear(5, 6)})
+    rates = {"encoder.": 0.3, "encoder.1.": 0.0, "worker": 0.3}
+    config = replace(CONFIG, lr_of=rates)
+    trainer = Pretrainer(model, crops, crops, config, tmp_path, 0, torch.device("cpu"))
+    groups = zip(trainer.rates, trainer.optimizer.param_groups)
+    held = {rate: {tuple(parameter.shape) for parameter in group["params"]} for rate, group in groups}
+    assert held == {0.3: {(2, 1), (2,), (6, 5), (6,)}, 0.0: {(4, 3), (4,)}}
+    with pytest.raises(ConfigError, match=r"train\.lr_of names 'workr', no parameter's; did you mean 'worker'"):
+        Pretrainer(model, crops, crops, replace(CONFIG, lr_of={"workr": 1.0}), tmp_path, 0, torch.device("cpu"))
+
+
+def test_a_part_of_rate_0_stays(crops: Crops, tmp_path: Path) -> None:
+    trainer = _trainer(crops, tmp_path / "run", replace(CONFIG, lr_of={"level": 0.0}, weights={}))
+    trainer.run()
+    assert float(trainer.model.level.detach()) == 3.0
+    assert float(trainer.model.other.detach()) > 0
 
 
 def test_a_finished_run_is_left_alone(crops: Crops, tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from s3prl_plugins.config import build, plain
-from s3prl_plugins.errors import CheckpointError, ConfigError
+from s3prl_plugins.config import build
+from s3prl_plugins.errors import ConfigError
+from s3prl_plugins.pretrain.claim import claim
 from s3prl_plugins.pretrain.clusters import FrameFeatures, Targets, fit_clusters, make_targets, mfcc
 from s3prl_plugins.pretrain.config import SpeechConfig, TrainConfig
 from s3prl_plugins.pretrain.masked_prediction import MaskedPrediction
@@ -88,7 +89,7 @@ def pretrain(mapping: Mapping[str, Any], folder: Path, seed: int, device: torch.
     train, held_out = split_speech(utterances, config.speech.held_out, seed)
     if not train:
         raise ConfigError(f"speech.held_out is {config.speech.held_out} and leaves nothing to train on; lower it")
-    _claim(folder, config, seed, utterances)
+    claim(folder, config, seed, utterances)
     seconds = sum(utterances[index].samples for index in train) / _RATE
     tqdm.write(f"{len(train)} utterances, {seconds / 3600:.2f} h to train on; {len(held_out)} held out")
     previous: Path | None = None
@@ -163,23 +164,3 @@ def _start(config: HubertPretraining, iteration: IterationConfig, previous: Path
         fresh = ("label_embs_concat", "final_proj.")
         content["model_weight"] |= {name: tensor for name, tensor in before.items() if not name.startswith(fresh)}
     return content
-
-
-def _claim(folder: Path, config: HubertPretraining, seed: int, utterances: list[Utterance]) -> None:
-    """Note what a folder is for; another configuration, seed or speech may not go on in it."""
-    import yaml
-
-    asked = {
-        "config": plain(config), "seed": seed, "files": len(utterances), "samples": sum(u.samples for u in utterances),
-    }  # fmt: skip
-    path = folder / "pretraining.yaml"
-    if path.is_file():
-        held = yaml.safe_load(path.read_text(encoding="utf-8"))
-        differing = [key for key in asked if held.get(key) != asked[key]]
-        if differing:
-            raise CheckpointError(
-                f"{folder} holds a pretraining with another {' and '.join(differing)}; choose another folder with -p"
-            )
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(asked, sort_keys=False), encoding="utf-8")

@@ -12,6 +12,7 @@ from s3prl.upstream.hubert.expert import UpstreamExpert as HubertExpert
 from torch import Tensor
 
 from s3prl_plugins.errors import CheckpointError
+from s3prl_plugins.upstream.lengths import states_alone
 
 __all__ = ["UpstreamExpert"]
 
@@ -23,9 +24,7 @@ class UpstreamExpert(HubertExpert):  # type: ignore[misc]  # s3prl is untyped
     :raises CheckpointError: it is not such a file.
 
     `padding`: with `batch` the output is that of s3prl's `hubert_local`, where an utterance's states depend on its
-    neighbours. With `none` every utterance is computed as if alone. Rows of shorter utterances then end in copies of
-    their last frame: s3prl keeps up to two frames an utterance more than the convolutions give, and S3PRLUpstream
-    fills them for a single utterance in the same way.
+    neighbours. With `none` every utterance is computed as if alone (`lengths.states_alone`).
     """
 
     def __init__(self, ckpt: str | Path, **kwargs: Any) -> None:
@@ -41,24 +40,21 @@ class UpstreamExpert(HubertExpert):  # type: ignore[misc]  # s3prl is untyped
         # s3prl gathers the states in __call__, after forward and its hooks.
         if self.padding == "batch":
             return dict(super().__call__(wavs, *args, **kwargs))
-        places: dict[int, list[int]] = {}
-        for place, wav in enumerate(wavs):
-            places.setdefault(len(wav), []).append(place)
-        groups = [super(UpstreamExpert, self).__call__([wavs[i] for i in group]) for group in places.values()]
-        order = torch.tensor([place for group in places.values() for place in group]).argsort()
-        infos = groups[0]["_hidden_states_info"]
-        states = tuple(
-            _joined([group["hidden_states"][layer] for group in groups])[order] for layer in range(len(infos))
-        )
+        infos: list[Any] = []
+
+        def compute(group: list[Tensor]) -> tuple[Tensor, ...]:
+            answer = super(UpstreamExpert, self).__call__(group)
+            infos[:] = answer["_hidden_states_info"]
+            return tuple(answer["hidden_states"])
+
+        states = states_alone(wavs, compute)
         numbered = {f"hidden_state_{layer}": state for layer, state in enumerate(states)}
-        return {"_hidden_states_info": infos, "hidden_states": states, "last_hidden_state": states[-1], **numbered}
-
-
-def _joined(states: list[Tensor]) -> Tensor:
-    """(utterances, frames, dim) of groups of other lengths, in one tensor; each row goes on with its last frame."""
-    longest = max(state.shape[1] for state in states)
-    frames = torch.arange(longest, device=states[0].device)
-    return torch.cat([state[:, frames.clamp(max=state.shape[1] - 1)] for state in states])
+        return {
+            "_hidden_states_info": tuple(infos),
+            "hidden_states": states,
+            "last_hidden_state": states[-1],
+            **numbered,
+        }
 
 
 def _metadata(path: Path) -> dict[str, Any]:

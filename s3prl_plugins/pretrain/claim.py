@@ -1,0 +1,36 @@
+"""A run's folder belongs to one configuration, seed and set of speech."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from s3prl_plugins.config import plain
+from s3prl_plugins.errors import CheckpointError
+from s3prl_plugins.pretrain.speech import Utterance
+
+__all__ = ["claim"]
+
+
+def claim(folder: Path, config: Any, seed: int, utterances: Sequence[Utterance]) -> None:
+    """Note what a folder is for in its `pretraining.yaml`, and make it if need be.
+
+    :raises CheckpointError: the folder holds a pretraining with another configuration, seed or speech.
+    """
+    asked = {
+        "config": plain(config), "seed": seed, "files": len(utterances), "samples": sum(u.samples for u in utterances),
+    }  # fmt: skip
+    path = folder / "pretraining.yaml"
+    if path.is_file():
+        held = yaml.safe_load(path.read_text(encoding="utf-8"))
+        differing = [key for key in asked if held.get(key) != asked[key]]
+        if differing:
+            raise CheckpointError(
+                f"{folder} holds a pretraining with another {' and '.join(differing)}; choose another folder with -p"
+            )
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(asked, sort_keys=False), encoding="utf-8")
