@@ -18,25 +18,28 @@ import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 import s3prl_plugins  # noqa: F401  (s3prl imports only after its repairs)
 from s3prl_plugins.config import load_yaml, merge
 from s3prl_plugins.features.identity import identity
 from s3prl_plugins.features.store import FeatureStore
+from s3prl_plugins.multitask.balancers import build_balancer
 from s3prl_plugins.multitask.config import find_config
 from s3prl_plugins.multitask.experiment import Experiment
 from s3prl_plugins.multitask.frozen import Shelf
+from s3prl_plugins.multitask.optim import Optimizers
 from s3prl_plugins.multitask.shelves import task_kind
 from s3prl_plugins.multitask.stock import stock_args
-from s3prl_plugins.multitask.streams import TaskStream, evaluation_batches
+from s3prl_plugins.multitask.streams import Batch, TaskStream, evaluation_batches
+from s3prl_plugins.multitask.trainer import Trainer
 from s3prl_plugins.superb.cards import FINETUNED_TASKS
 from s3prl_plugins.sweep.scenarios import ssl
 from s3prl_plugins.upstream.hubert.checkpoint import random_checkpoint, write_checkpoint
@@ -115,32 +118,52 @@ def shelf(built: Experiment, folder: Path, kind: str) -> Shelf:
     return Shelf(FeatureStore(folder / "features", identity(trunk.upstream, trunk.selection, trunk.layer), kind))
 
 
-def stream(built: Experiment, task: str, kept: Shelf | None) -> TaskStream:
+def stream(built: Experiment, task: str, kept: Shelf | None) -> Timed:
     data = built.tasks[task]
     examples = data.examples(data.config.card.train)
     given = (data.config.train_batch, built.args.seed, data.config.balanced, 0, built.config.encoder.crops)
     built.model.shelves = {task: kept} if kept else {}
-    return TaskStream(data.reader, examples, *given, kept.store if kept else None)
+    return Timed(data.reader, examples, *given, kept.store if kept else None)
 
 
-def train(built: Experiment, task: str, source: TaskStream, batches: int, optimizer: torch.optim.Optimizer) -> float:
-    """So many batches from the beginning of an epoch; the seconds that reading them took."""
-    source.load_state_dict({"epoch": 0, "batch": 0, "examples": len(built.tasks[task].examples("train"))})
-    reading = 0.0
-    for _ in range(batches):
+class Timed(TaskStream):
+    """A stream that knows how long its batches took."""
+
+    seconds = 0.0
+
+    def next(self) -> Batch:
         start = CLOCK()
-        batch = source.next()
-        reading += CLOCK() - start
-        loss: Tensor = built.model.loss(task, batch).mean
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(built.model.heads.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-    return reading
+        batch = super().next()
+        self.seconds += CLOCK() - start
+        return batch
 
 
-def adam(built: Experiment) -> torch.optim.Optimizer:
-    return torch.optim.Adam([*built.model.heads.parameters(), *built.model.featurizers.parameters()], lr=1e-4)
+class Silent:
+    """A logger that keeps nothing."""
+
+    def log(self, step: int, values: Mapping[str, float]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def train(built: Experiment, task: str, source: Timed, batches: int, optimizers: Optimizers) -> float:
+    """So many batches from the beginning of an epoch by the run's own loop; the seconds that reading them took."""
+    source.load_state_dict({"epoch": 0, "batch": 0, "examples": len(built.tasks[task].examples("train"))})
+    source.seconds = 0.0
+    far = 10**9
+    runner = replace(built.config.runner, total_steps=batches, log_step=far, save_step=far, eval_step=0)
+    trainer = Trainer(
+        built.model, {task: source}, optimizers, build_balancer({"name": "fixed"}, (task,)), runner, 0, Silent(),
+        save=lambda _: None, evaluate=lambda _: None,
+    )  # fmt: skip
+    with contextlib.redirect_stderr(io.StringIO()):
+        trainer.run(1)
+    return source.seconds
+
+
+def optimizers_of(built: Experiment) -> Optimizers:
+    runner = built.config.runner
+    return Optimizers(built.model.parts(), built.config.optimizer, 0, runner.total_steps, runner.schedule)
 
 
 def keyword_spotting(corpus: Path, folder: Path, repeat: int) -> None:
@@ -149,7 +172,7 @@ def keyword_spotting(corpus: Path, folder: Path, repeat: int) -> None:
         stock_epoch(corpus, folder / f"stock{i}", folder / "hubert.pt") for i in range(max(1, repeat // 2))
     )
     built = experiment(corpus, folder, "ks", "ks")
-    data, optimizer = built.tasks["ks"], adam(built)
+    data, optimizers = built.tasks["ks"], optimizers_of(built)
     print(f"\nAn epoch of KS, {len(data.examples('train'))} utterances\n{'':24}{'seconds':>10}{'stock / ours':>14}")
     print(f"{'stock s3prl':24}{stock:10.3f}{1:14.2f}")
     for kind in ("pooled", FRAMES):
@@ -159,8 +182,8 @@ def keyword_spotting(corpus: Path, folder: Path, repeat: int) -> None:
         # In training a silence is another stretch than in evaluation.
         source = stream(built, "ks", kept)
         count = len(source.plan(0))
-        train(built, "ks", source, count, optimizer)
-        epoch = median(partial(train, built, "ks", source, count, optimizer), 3 * repeat)
+        train(built, "ks", source, count, optimizers)
+        epoch = median(partial(train, built, "ks", source, count, optimizers), 3 * repeat)
         print(f"{f'filling ({kind})':24}{filling:10.3f}{stock / filling:14.2f}")
         print(f"{f'stored ({kind})':24}{epoch:10.4f}{stock / epoch:14.0f}", flush=True)
 
@@ -216,13 +239,13 @@ def nine_tasks(corpus: Path, folder: Path, tasks: list[str], repeat: int, epochs
     sums = [0.0, 0.0]
     for task in tasks:
         built = experiment(corpus, folder, task, task)
-        kept, optimizer = shelf(built, folder / task, task_kind(task, built.config)), adam(built)
+        kept, optimizers = shelf(built, folder / task, task_kind(task, built.config)), optimizers_of(built)
         count = len(stream(built, task, None).plan(0))
         some = min(measured, count)
 
-        plain = partial(train, built, task, stream(built, task, None), some, optimizer)
+        plain = partial(train, built, task, stream(built, task, None), some, optimizers)
         computing = median(plain, max(1, repeat // 2)) * count / some
-        again = partial(train, built, task, stream(built, task, kept), some, optimizer)
+        again = partial(train, built, task, stream(built, task, kept), some, optimizers)
         filling = elapsed(again) * count / some
         rounds = [timed(again) for _ in range(repeat)]
         stored = statistics.median(whole for whole, _ in rounds) * count / some

@@ -33,5 +33,8 @@ def seeded(seed: int, *names: object) -> Iterator[None]:
     """
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(derive(seed, *names))
+        # torch.manual_seed formats a stack trace for every kind of device that is not in use.
+        torch.default_generator.manual_seed(derive(seed, *names))
+        if devices:
+            torch.cuda.manual_seed_all(derive(seed, *names))
         yield

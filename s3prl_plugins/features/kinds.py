@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -22,11 +23,11 @@ class Kind(Protocol):
 
     name: str
 
-    def encode(self, layers: Sequence[Tensor]) -> bytes | None:
+    def encode(self, layers: Sequence[Tensor]) -> Bytes | None:
         """The states as bytes; None where this form cannot hold them (NaN, infinite, or out of its range)."""
 
-    def decode(self, data: Bytes, layers: int, frames: int, dim: int) -> list[Tensor]:
-        """Layers (frames, dim) float32 in memory of their own; (1, dim) of kind `pooled`.
+    def decode(self, data: Bytes, layers: int, frames: int, dim: int) -> Tensor:
+        """(layers, frames, dim) float32 in memory of its own; (layers, 1, dim) of kind `pooled`.
 
         :param frames: as they were encoded.
         """
@@ -41,11 +42,14 @@ class _Frames:
     def __init__(self, name: str, dtype: torch.dtype) -> None:
         self.name, self.dtype = name, dtype
 
-    def encode(self, layers: Sequence[Tensor]) -> bytes | None:
-        states = _stack(layers).to(self.dtype)
-        return _bytes(states) if states.isfinite().all() else None
+    def encode(self, layers: Sequence[Tensor]) -> Bytes | None:
+        states = torch.empty(len(layers), *layers[0].shape, dtype=self.dtype)
+        for own, layer in zip(states, layers):
+            own.copy_(layer.detach().float())
+        low, high = torch.aminmax(states)  # NaN where there is one; 20 times faster than isfinite
+        return _bytes(states) if math.isfinite(low) and math.isfinite(high) else None
 
-    def decode(self, data: Bytes, layers: int, frames: int, dim: int) -> list[Tensor]:
+    def decode(self, data: Bytes, layers: int, frames: int, dim: int) -> Tensor:
         return _floats(data, self.dtype, (layers, frames, dim))
 
     def size(self, layers: int, frames: int, dim: int) -> int:
@@ -60,11 +64,11 @@ class _Pooled:
 
     name = "pooled"
 
-    def encode(self, layers: Sequence[Tensor]) -> bytes | None:
+    def encode(self, layers: Sequence[Tensor]) -> Bytes | None:
         means = torch.stack([layer.detach().double().mean(dim=0) for layer in layers]).float().cpu()
         return _bytes(means) if means.isfinite().all() else None
 
-    def decode(self, data: Bytes, layers: int, frames: int, dim: int) -> list[Tensor]:
+    def decode(self, data: Bytes, layers: int, frames: int, dim: int) -> Tensor:
         return _floats(data, torch.float32, (layers, 1, dim))
 
     def size(self, layers: int, frames: int, dim: int) -> int:
@@ -82,7 +86,7 @@ class _Quantised:
         self.name, self.bits = name, bits
         self.top = 2 ** (bits - 1) - 1
 
-    def encode(self, layers: Sequence[Tensor]) -> bytes | None:
+    def encode(self, layers: Sequence[Tensor]) -> Bytes | None:
         states = _stack(layers).numpy()
         if not np.isfinite(states).all():
             return None
@@ -93,14 +97,15 @@ class _Quantised:
         whole = np.clip(np.rint(moved), -self.top, self.top).astype(np.int8)
         return b"".join((middle.astype("<f4").tobytes(), step.astype("<f4").tobytes(), self._pack(whole)))
 
-    def decode(self, data: Bytes, layers: int, frames: int, dim: int) -> list[Tensor]:
+    def decode(self, data: Bytes, layers: int, frames: int, dim: int) -> Tensor:
         channels = layers * dim
         middle, step = np.frombuffer(data, "<f4", 2 * channels).reshape(2, layers, 1, dim)
         whole = self._unpack(np.frombuffer(data, np.uint8, offset=8 * channels), layers * frames * dim)
-        states = whole.reshape(layers, frames, dim).astype(np.float32)
-        states *= step
+        found = torch.empty(layers, frames, dim)
+        states = found.numpy()
+        np.multiply(whole.reshape(states.shape), step, out=states)
         states += middle
-        return list(torch.from_numpy(states).unbind())
+        return found
 
     def size(self, layers: int, frames: int, dim: int) -> int:
         return 8 * layers * dim + (layers * frames * dim * self.bits + 7) // 8
@@ -137,28 +142,36 @@ def find_kind(name: str) -> Kind:
     return KINDS[name]
 
 
-def through(kind: Kind, layers: Sequence[Tensor]) -> list[Tensor]:
-    """What a store of this kind would give for `layers`, on their device; `layers` where it could not hold them.
+def through(kind: Kind, layers: Sequence[Tensor]) -> Tensor:
+    """What a store of this kind would give for `layers`, on their device; the same states where it could not hold them.
 
     A run must see these also where it computes, so that its numbers do not depend on what was stored before.
     """
-    data = kind.encode(layers)
+    return encoded_and_back(kind, kind.encode(layers), layers)
+
+
+def encoded_and_back(kind: Kind, data: Bytes | None, layers: Sequence[Tensor]) -> Tensor:
+    """As `through`. :param data: what `kind.encode` made of `layers`."""
     if data is None:
-        return list(layers)
+        return torch.stack(list(layers))
     frames, dim = layers[0].shape
-    return [layer.to(layers[0].device) for layer in kind.decode(data, len(layers), frames, dim)]
+    return kind.decode(data, len(layers), frames, dim).to(layers[0].device)
 
 
 def _stack(layers: Sequence[Tensor]) -> Tensor:
     return torch.stack([layer.detach() for layer in layers]).float().cpu()
 
 
-def _bytes(states: Tensor) -> bytes:
-    data: bytes = states.numpy().tobytes()
-    return data
+def _bytes(states: Tensor) -> memoryview:
+    flat: NDArray[np.uint8] = states.view(torch.uint8).numpy().reshape(-1)
+    return flat.data
 
 
-def _floats(data: Bytes, dtype: torch.dtype, shape: tuple[int, ...]) -> list[Tensor]:
-    """A copy, since torch knows no tensor that must not be written; converted by torch, 20 times faster than numpy's halves."""
-    stored = np.frombuffer(data, "<f4" if dtype == torch.float32 else "<f2").reshape(shape).copy()
-    return list(torch.from_numpy(stored).float().unbind())
+def _floats(data: Bytes, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
+    """A copy, since torch knows no tensor that must not be written; converted by torch, 20 times faster than numpy's halves.
+
+    Memory of torch's is aligned as that of states it computes, so products with either round alike.
+    """
+    stored = torch.empty(shape, dtype=dtype)
+    stored.numpy()[...] = np.frombuffer(data, "<f4" if dtype == torch.float32 else "<f2").reshape(shape)
+    return stored.float()

@@ -26,7 +26,7 @@ class OwnFile:
         self._file: int | None = None
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o666)
 
-    def append(self, data: bytes) -> None:
+    def append(self, data: bytes | memoryview) -> None:
         """:raises OSError: no space left, a limit, a read-only place; a part may be written then."""
         assert self._file is not None
         rest = memoryview(data)

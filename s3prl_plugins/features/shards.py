@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from s3prl_plugins.features.kinds import Bytes
 from s3prl_plugins.features.lines import OwnFile, new_lines, own_name, seal
 
 __all__ = ["DamageError", "Entry", "Shard", "Writer"]
@@ -123,7 +124,7 @@ class Writer:
         self._end = 0
         self._index.append(seal(json.dumps(dict(header))))
 
-    def append(self, key: str, data: bytes, layers: int, frames: int, dim: int) -> int:
+    def append(self, key: str, data: Bytes, layers: int, frames: int, dim: int) -> int:
         """Write one utterance; the bytes it takes.
 
         :raises OSError: it could not be written, and so will not be found. The writer is of no use then.

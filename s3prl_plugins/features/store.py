@@ -14,7 +14,7 @@ from torch import Tensor
 
 from s3prl_plugins.features.audio import AudioDigests
 from s3prl_plugins.features.identity import FORMAT, Utterance
-from s3prl_plugins.features.kinds import find_kind
+from s3prl_plugins.features.kinds import Bytes, encoded_and_back, find_kind
 from s3prl_plugins.features.shards import DamageError, Entry, Shard, Writer
 
 __all__ = ["AUDIO", "FeatureStore", "place"]
@@ -68,8 +68,8 @@ class FeatureStore:
         """Whether writing has failed; nothing more is tried then."""
         self._warned: set[str] = set()
 
-    def get(self, utterance: Utterance) -> list[Tensor] | None:
-        """The states of an utterance, layers (frames, dim) float32 on the CPU, (1, dim) of kind `pooled`; None: not there.
+    def get(self, utterance: Utterance) -> Tensor | None:
+        """The states of an utterance, (layers, frames, dim) float32 on the CPU, one frame of kind `pooled`; None: not there.
 
         The checksum is verified when an entry is first read.
         """
@@ -101,19 +101,16 @@ class FeatureStore:
             return True
         return not self.is_full and self._write(utterance, layers, self._encode(utterance, layers))
 
-    def keep(self, utterance: Utterance, layers: Sequence[Tensor]) -> list[Tensor]:
+    def keep(self, utterance: Utterance, layers: Sequence[Tensor]) -> Tensor:
         """As `put`; what `get` gives from then on, which also where nothing could be written is what a run must go on with,
         so that its numbers do not depend on what was stored before. On the device of `layers`.
         """
         data = self._encode(utterance, layers)
         if not self.has(utterance):
             self._write(utterance, layers, data)
-        if data is None:
-            return list(layers)
-        frames, dim = layers[0].shape
-        return [layer.to(layers[0].device) for layer in self.kind.decode(data, len(layers), frames, dim)]
+        return encoded_and_back(self.kind, data, layers)
 
-    def _encode(self, utterance: Utterance, layers: Sequence[Tensor]) -> bytes | None:
+    def _encode(self, utterance: Utterance, layers: Sequence[Tensor]) -> Bytes | None:
         if not layers or any(layer.shape != layers[0].shape or layer.dim() != 2 for layer in layers):
             shapes = ", ".join(str(tuple(layer.shape)) for layer in layers)
             raise ValueError(f"layers must be (frames, dim) tensors of one shape, found {shapes or 'none'}")
@@ -124,7 +121,7 @@ class FeatureStore:
             )
         return data
 
-    def _write(self, utterance: Utterance, layers: Sequence[Tensor], data: bytes | None) -> bool:
+    def _write(self, utterance: Utterance, layers: Sequence[Tensor], data: Bytes | None) -> bool:
         key = self._key(utterance)
         if key is None or data is None or self.is_full or not self._has_room(len(data)):
             return False

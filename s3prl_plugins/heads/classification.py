@@ -60,8 +60,11 @@ class ClassificationHead(nn.Module):
 
     def logits(self, features: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """For each slot (batch, values)."""
-        lengths = torch.tensor([len(feature) for feature in features], device=features[0].device)
-        joined: Tensor = self.network(pad_sequence(list(features), batch_first=True), lengths)
+        if all(len(feature) == 1 for feature in features):  # means over time already
+            joined: Tensor = self.network.final_proj(self.network.hidden_layers(torch.cat(list(features))))
+        else:
+            lengths = torch.tensor([len(feature) for feature in features], device=features[0].device)
+            joined = self.network(pad_sequence(list(features), batch_first=True), lengths)
         return torch.split(joined, [len(values) for values in self.values], dim=1)
 
     @torch.no_grad()

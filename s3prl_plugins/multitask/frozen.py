@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -35,35 +33,39 @@ class Shelf:
     """Whether new states are put into the store."""
 
     def states(self, trunk: Trunk, batch: Batch, device: torch.device) -> list[HiddenStates]:
-        """States of a batch whose `utterances` are known, grouped by their number of frames.
+        """States of a batch whose `utterances` are known: means over time in one group, frames one by one.
 
         :param trunk: frozen, with padding `none`, in evaluation mode.
         :raises CorpusError: as `Trunk`.
         """
-        by_frames: defaultdict[int, list[int]] = defaultdict(list)
-        found: dict[int, list[Tensor]] = {}
+        found: dict[int, Tensor] = {}
         crops = []
         for place, (utterance, kept) in enumerate(zip(batch.utterances, batch.states)):
             if utterance is None:
                 crops.append(place)
                 continue
             # Another process or place of the batch may have stored it since the batch was read.
-            layers = kept or self.store.get(utterance) or self._compute(trunk, batch, place, utterance, device)
-            found[place] = layers
-            by_frames[layers[0].shape[0]].append(place)
-        groups = [
-            HiddenStates(_stacked([found[place] for place in places], device), places, [frames] * len(places), self.normalized)
-            for frames, places in by_frames.items()
-        ]  # fmt: skip
+            states = self.store.get(utterance) if kept is None else kept
+            found[place] = self._compute(trunk, batch, place, utterance, device) if states is None else states
+        groups = self._groups(found, device)
         if crops:
             waves = [wave.to(device) for place in crops if (wave := batch.waves[place]) is not None]
             computed: list[HiddenStates] = trunk(waves, [batch.examples[place].name for place in crops])
             groups += [HiddenStates(g.layers, [crops[place] for place in g.places], g.frames) for g in computed]
         return groups
 
-    def _compute(
-        self, trunk: Trunk, batch: Batch, place: int, utterance: Utterance, device: torch.device
-    ) -> list[Tensor]:
+    def _groups(self, found: dict[int, Tensor], device: torch.device) -> list[HiddenStates]:
+        """:param found: place in the batch -> (layers, frames, dim)."""
+        if found and all(states.shape[1] == 1 for states in found.values()):
+            together = torch.stack(list(found.values()), dim=1).to(device)
+            return [HiddenStates(together, list(found), [1] * len(found), self.normalized)]
+        # Copying frames into one tensor would take longer than what it saves.
+        return [
+            HiddenStates(states[:, None].to(device), [place], [states.shape[1]], self.normalized)
+            for place, states in found.items()
+        ]
+
+    def _compute(self, trunk: Trunk, batch: Batch, place: int, utterance: Utterance, device: torch.device) -> Tensor:
         wave = batch.waves[place]
         assert wave is not None
         with torch.no_grad():
@@ -72,8 +74,3 @@ class Shelf:
             if self.normalized:
                 layers = [F.layer_norm(layer, layer.shape[-1:]) for layer in layers]
         return self.store.keep(utterance, layers) if self.keep else through(self.store.kind, layers)
-
-
-def _stacked(states: Sequence[list[Tensor]], device: torch.device) -> list[Tensor]:
-    """Layers of (utterances, frames, dim) from each utterance's layers of (frames, dim)."""
-    return [torch.stack(layers).to(device) for layers in zip(*states)]

@@ -31,14 +31,21 @@ class LayerMix(nn.Module):
         features: dict[int, Tensor] = {}
         for group in groups:
             mixed = self._mix(group.layers, self.normalize and not group.normalized)
-            for row, (place, frames) in enumerate(zip(group.places, group.frames)):
-                features[place] = mixed[row, :frames]
+            for place, frames, row in zip(group.places, group.frames, mixed.unbind()):
+                features[place] = row if frames == len(row) else row[:frames]
         return [features[place] for place in range(len(features))]
 
-    def _mix(self, layers: list[Tensor], normalize: bool) -> Tensor:
+    def _mix(self, layers: list[Tensor] | Tensor, normalize: bool) -> Tensor:
         if len(layers) == 1:
             return layers[0]
-        mixed = torch.zeros_like(layers[0])
-        for weight, layer in zip(self.weights.softmax(dim=-1), layers):
-            mixed = mixed + weight * (F.layer_norm(layer, layer.shape[-1:]) if normalize else layer)
-        return mixed
+        weights = self.weights.softmax(dim=-1)
+        if isinstance(layers, list) and any(layer.requires_grad for layer in layers):
+            mixed = torch.zeros_like(layers[0])
+            for weight, layer in zip(weights, layers):
+                mixed = mixed + weight * (F.layer_norm(layer, layer.shape[-1:]) if normalize else layer)
+            return mixed
+        # One product; with a graph of the encoder the copy of all layers would cost more than it saves.
+        stacked = torch.stack(layers) if isinstance(layers, list) else layers
+        if normalize:
+            stacked = F.layer_norm(stacked, stacked.shape[-1:])
+        return (weights @ stacked.flatten(1)).view(stacked.shape[1:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
@@ -14,6 +15,10 @@ from s3prl_plugins.multitask.config import ClipConfig, OptimizerConfig, Optimize
 from s3prl_plugins.schedules import linear_schedule
 
 __all__ = ["Optimizers", "clip_gradients"]
+
+
+_CLIP_MARGIN = 1e-6
+"""What torch adds to a norm before it divides by it: below the limit by that much it multiplies by one."""
 
 
 class Optimizers:
@@ -77,9 +82,9 @@ def clip_gradients(parts: Mapping[str, list[nn.Parameter]], config: ClipConfig) 
     for name, (parameters, limit) in groups.items():
         gradients = [p.grad for p in parameters if p.grad is not None]
         norm = nn.utils.get_total_norm(gradients)
-        if limit is not None and torch.isfinite(norm):
-            nn.utils.clip_grads_with_norm_(parameters, limit, norm)
         norms[name] = float(norm)
+        if limit is not None and limit < norms[name] + _CLIP_MARGIN < math.inf:
+            nn.utils.clip_grads_with_norm_(parameters, limit, norm)
     return norms
 
 

@@ -35,8 +35,8 @@ class Batch:
     """Number of the batch in its epoch."""
     utterances: Sequence[Utterance | None] = ()
     """What each one's states are stored as; None where every visit is another crop. Empty if nothing is stored."""
-    states: Sequence[list[Tensor] | None] = ()
-    """Each one's states from the store, layers of (frames, dim); None where it has none. Empty if nothing is stored."""
+    states: Sequence[Tensor | None] = ()
+    """Each one's states from the store, (layers, frames, dim); None where it has none. Empty if nothing is stored."""
 
     @property
     def labels(self) -> list[Any]:

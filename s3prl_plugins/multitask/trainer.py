@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 from tqdm import tqdm
 
 from s3prl_plugins.logs import MetricLogger, task_metric
@@ -44,10 +45,10 @@ class Trainer:
         """Train from step `first` (1 for a new run) to `total_steps`, logging, evaluating and saving on the way."""
         config = self.config
         self.model.train()
-        meter = _Meter()
+        parts, meter = self.model.parts(), _Meter()
         with tqdm(total=config.total_steps, initial=first - 1, desc="joint", unit="step", dynamic_ncols=True) as bar:
             for step in range(first, config.total_steps + 1):
-                self._step(step, meter)
+                self._step(step, parts, meter)
                 bar.update()
                 if step % config.log_step == 0 or step == config.total_steps:
                     entry = meter.flush()
@@ -60,7 +61,7 @@ class Trainer:
                 if step % config.save_step == 0 or last:
                     self.save(step)
 
-    def _step(self, step: int, meter: _Meter) -> None:
+    def _step(self, step: int, parts: Mapping[str, list[nn.Parameter]], meter: _Meter) -> None:
         weights = self.balancer.weights(step)
         self.optimizers.zero_grad()
         accumulate = self.config.gradient_accumulate_steps
@@ -72,7 +73,6 @@ class Trainer:
                 torch.autograd.backward(loss * (weights[task] / accumulate))
                 meter.add(task_metric("train", task, "loss"), float(loss.detach()))
                 meter.seconds += batch.seconds
-        parts = self.model.parts()
         norms = clip_gradients(parts, self.config.gradient_clipping)
         for part, norm in norms.items():
             meter.add(f"train/grad_norm/{part}", norm)

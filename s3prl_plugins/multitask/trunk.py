@@ -23,8 +23,8 @@ Base's first GroupNorm runs over the padding, so an utterance's states depend on
 class HiddenStates:
     """States of utterances that went through the encoder together."""
 
-    layers: list[Tensor]
-    """Each (utterances, frames, dim)."""
+    layers: list[Tensor] | Tensor
+    """Each (utterances, frames, dim); one tensor (layers, utterances, frames, dim) if they come from a store."""
     places: list[int]
     """Which utterances of the batch these are."""
     frames: list[int]

@@ -28,7 +28,7 @@ def states(seed: int, frames: int = 7) -> list[Tensor]:
     return list(torch.randn(3, frames, 5, generator=draw).unbind())
 
 
-def equal(found: list[Tensor] | None, wanted: list[Tensor]) -> bool:
+def equal(found: Tensor | None, wanted: list[Tensor] | Tensor) -> bool:
     return found is not None and len(found) == len(wanted) and all(torch.equal(a, b) for a, b in zip(found, wanted))
 
 

@@ -138,3 +138,11 @@ def test_er_files_name_the_fold_of_the_config(tmp_path: Path) -> None:
     ours = build_head(config("er", corpus={"fold": "fold4"}), LABELS["er"], 24, 320)
     paths = ours.write([Prediction("u", "sad", "neu")], "dev", tmp_path)
     assert [path.name for path in paths] == ["dev_fold4_predict.txt", "dev_fold4_truth.txt"]
+
+
+@pytest.mark.parametrize("task", LABELS)
+def test_means_over_time_give_the_answers_of_all_frames(task: str) -> None:
+    built = head(task)
+    means = [feature.mean(0, keepdim=True) for feature in features()]
+    for from_frames, from_means in zip(built.logits(features()), built.logits(means)):
+        torch.testing.assert_close(from_means, from_frames)
