@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from s3prl_plugins.errors import CheckpointError
+from s3prl_plugins.upstream.files import downloaded, given_file
 from s3prl_plugins.upstream.mtl_hubert.expert import UpstreamExpert
 
 __all__ = ["TINY", "mtl_hubert_local", "mtl_hubert_tiny", "mtl_hubert_url"]
@@ -19,9 +19,7 @@ def mtl_hubert_local(ckpt: str | Path | None = None, **kwargs: Any) -> UpstreamE
 
     :raises CheckpointError: there is no such file, or it is another one.
     """
-    if ckpt is None or not Path(ckpt).is_file():
-        raise CheckpointError(f"mtl_hubert_local needs a checkpoint file, found {str(ckpt)!r}; pass one (-k FILE)")
-    return UpstreamExpert(ckpt, **kwargs)
+    return UpstreamExpert(given_file("mtl_hubert_local", ckpt), **kwargs)
 
 
 def mtl_hubert_url(ckpt: str | None = None, refresh: bool = False, **kwargs: Any) -> UpstreamExpert:
@@ -29,11 +27,7 @@ def mtl_hubert_url(ckpt: str | None = None, refresh: bool = False, **kwargs: Any
 
     :param refresh: download again.
     """
-    from s3prl.util.download import _urls_to_filepaths
-
-    if not ckpt:
-        raise CheckpointError("mtl_hubert_url needs the address of a checkpoint, found none; pass one (-k URL)")
-    return mtl_hubert_local(_urls_to_filepaths(ckpt, refresh=refresh), **kwargs)
+    return UpstreamExpert(downloaded("mtl_hubert_url", ckpt, refresh), **kwargs)
 
 
 def mtl_hubert_tiny(**kwargs: Any) -> UpstreamExpert:

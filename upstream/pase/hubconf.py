@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from s3prl_plugins.errors import CheckpointError
+from s3prl_plugins.upstream.files import downloaded, given_file
 from s3prl_plugins.upstream.pase.expert import UpstreamExpert
 
 __all__ = ["TINY", "pase_multitask_local", "pase_multitask_tiny", "pase_multitask_url"]
@@ -19,9 +19,7 @@ def pase_multitask_local(ckpt: str | Path | None = None, **kwargs: Any) -> Upstr
 
     :raises CheckpointError: there is no such file, or it is another one.
     """
-    if ckpt is None or not Path(ckpt).is_file():
-        raise CheckpointError(f"pase_multitask_local needs a checkpoint file, found {str(ckpt)!r}; pass one (-k FILE)")
-    return UpstreamExpert(ckpt, **kwargs)
+    return UpstreamExpert(given_file("pase_multitask_local", ckpt), **kwargs)
 
 
 def pase_multitask_url(ckpt: str | None = None, refresh: bool = False, **kwargs: Any) -> UpstreamExpert:
@@ -29,11 +27,7 @@ def pase_multitask_url(ckpt: str | None = None, refresh: bool = False, **kwargs:
 
     :param refresh: download again.
     """
-    from s3prl.util.download import _urls_to_filepaths
-
-    if not ckpt:
-        raise CheckpointError("pase_multitask_url needs the address of a checkpoint, found none; pass one (-k URL)")
-    return pase_multitask_local(_urls_to_filepaths(ckpt, refresh=refresh), **kwargs)
+    return UpstreamExpert(downloaded("pase_multitask_url", ckpt, refresh), **kwargs)
 
 
 def pase_multitask_tiny(**kwargs: Any) -> UpstreamExpert:
