@@ -18,7 +18,7 @@ _EXAMPLES = """examples:
   s3prl-plugins report --table table1.csv --edges edges.csv
 """
 _BRACKETS = "In brackets: relative change of the score when that task is left out"
-_FORMATS = ("csv", "md", "tex", "edges", "html")
+_FORMATS = ("csv", "md", "tex", "edges", "svg", "html")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

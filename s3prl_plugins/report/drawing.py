@@ -9,9 +9,11 @@ from s3prl_plugins.report.graph import NEGLIGIBLE, Edge
 from s3prl_plugins.report.markup import escape
 from s3prl_plugins.report.scores import COLUMNS, GRAPH_COLUMN
 
-__all__ = ["draw_graph", "edge_text"]
+__all__ = ["SIZE", "draw_graph", "edge_text"]
 
-_SIZE, _RADIUS, _NODE = 640.0, 262.0, 33.0
+SIZE = 640.0
+"""Width and height of the drawing."""
+_RADIUS, _NODE = 262.0, 33.0
 _BEND = 0.14
 """How far an arrow bows out to its right, in its length: opposite arrows between two tasks lie apart."""
 _LABELS = 10
@@ -37,13 +39,13 @@ def draw_graph(edges: Sequence[Edge], tasks: Sequence[str], effect: str, widest:
         if rank < _LABELS and abs(edge.change) >= 1:
             labels.append(_label(edge, start, end, taken))
     nodes = "".join(
-        f'<circle class=node cx="{x:.1f}" cy="{y:.1f}" r="{_NODE}"/>'
-        f'<text class=name x="{x:.1f}" y="{y:.1f}">{task.upper()}</text>'
+        f'<circle class="node" cx="{x:.1f}" cy="{y:.1f}" r="{_NODE}"/>'
+        f'<text class="name" x="{x:.1f}" y="{y:.1f}">{task.upper()}</text>'
         for task, (x, y) in places.items()
     )
     title = f"{len(shown)} edges where a task {effect} another"
     return (
-        f'<svg class=graph viewBox="0 0 {_SIZE:g} {_SIZE:g}" role=img aria-label="{title}">'
+        f'<svg class="graph" viewBox="0 0 {SIZE:g} {SIZE:g}" role="img" aria-label="{title}">'
         f"{''.join(arrows)}{nodes}{''.join(labels)}</svg>"
     )
 
@@ -62,7 +64,7 @@ def edge_text(edge: Edge) -> str:
 
 def _on_circle(index: int, count: int) -> Point:
     angle = 2 * math.pi * index / count - math.pi / 2
-    return _SIZE / 2 + _RADIUS * math.cos(angle), _SIZE / 2 + _RADIUS * math.sin(angle)
+    return SIZE / 2 + _RADIUS * math.cos(angle), SIZE / 2 + _RADIUS * math.sin(angle)
 
 
 def _control(start: Point, end: Point) -> Point:
@@ -100,7 +102,7 @@ def _label(edge: Edge, start: Point, end: Point, taken: list[Box]) -> str:
         boxes.append((x - wide, y - high, x + wide, y + high))
     box = next((one for one in boxes if not any(_overlap(one, other) for other in taken)), boxes[0])
     taken.append(box)
-    return f'<text class=size x="{(box[0] + box[2]) / 2:.1f}" y="{(box[1] + box[3]) / 2:.1f}">{text}</text>'
+    return f'<text class="size" x="{(box[0] + box[2]) / 2:.1f}" y="{(box[1] + box[3]) / 2:.1f}">{text}</text>'
 
 
 def _overlap(one: Box, two: Box) -> bool:

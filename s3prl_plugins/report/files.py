@@ -8,6 +8,7 @@ from pathlib import Path
 from s3prl_plugins.report.formats import latex, markdown
 from s3prl_plugins.report.graph import relation_graph
 from s3prl_plugins.report.papertable import PaperTable, paper_table
+from s3prl_plugins.report.picture import graph_picture
 from s3prl_plugins.report.scores import ScoreTable
 from s3prl_plugins.report.superb_s import Reference
 from s3prl_plugins.report.sweep import Sweep
@@ -17,7 +18,8 @@ from s3prl_plugins.report.writing import write_text
 __all__ = ["FILES", "origin_of", "write_report"]
 
 FILES: dict[str, str] = {
-    "csv": "table.csv", "md": "table.md", "tex": "table.tex", "edges": "edges.csv", "html": "report.html",
+    "csv": "table.csv", "md": "table.md", "tex": "table.tex", "edges": "edges.csv", "svg": "graph.svg",
+    "html": "report.html",
 }  # fmt: skip
 """Format -> file."""
 
@@ -41,6 +43,9 @@ def write_report(
         "md": lambda: markdown(paper),
         "tex": lambda: latex(paper),
         "edges": graph.to_csv,
+        "svg": lambda: graph_picture(graph, scores.tasks),
         "html": lambda: sweep_page(scores, paper, graph, sweeps, origin, reference),
     }
-    return paper, [write_text(folder / FILES[name], makers[name]()) for name in FILES if name in formats]
+    if not graph.edges:
+        makers.pop("svg")
+    return paper, [write_text(folder / FILES[name], make()) for name, make in makers.items() if name in formats]

@@ -13,6 +13,7 @@ from s3prl_plugins.report.heatmaps import relation_map
 from s3prl_plugins.report.learned import curves_section, layers_section
 from s3prl_plugins.report.markup import bullets, document, escape, note, section, table, warning
 from s3prl_plugins.report.papertable import CLOSED_WORLD, Cell, PaperTable
+from s3prl_plugins.report.picture import EFFECTS
 from s3prl_plugins.report.provenance import provenance, seed_notes
 from s3prl_plugins.report.scores import ALL_TASK, Row, ScoreTable
 from s3prl_plugins.report.superb_s import FORMULA, Reference, superb_s, superb_s_tasks
@@ -79,10 +80,7 @@ def _graph_section(graph: Graph, scores: ScoreTable) -> str:
     widest = max(abs(float(edge.change)) for edge in graph.edges)
     pictures = "".join(
         f"<figure><h3>{title}</h3>{draw_graph(graph.edges, scores.tasks, effect, widest)}</figure>"
-        for effect, title in (
-            ("helps", "B helps A: A is worse without B"),
-            ("hurts", "B hurts A: A is better without B"),
-        )
+        for effect, title in EFFECTS
     )
     text = (
         "An arrow from B to A is the relative change of A's score when B is left out of the joint training, against all "

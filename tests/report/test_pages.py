@@ -3,6 +3,7 @@
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from report_fakes import TABLE, paper_rows, write_results, write_sweep
@@ -55,7 +56,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     root = tmp_path_factory.mktemp("sweeps")
     sweeps = [read_sweep(write_sweep(root / f"seed{seed}", seed, 0.003, insides=True)) for seed in (1, 2, 3)]
     _, paths = write_report(root / "out", FILES, score_table(sweeps), sweeps, read_reference(None))
-    assert [path.name for path in paths] == ["table.csv", "table.md", "table.tex", "edges.csv", "report.html"]
+    assert [path.name for path in paths] == ["table.csv", "table.md", "table.tex", "edges.csv", "graph.svg", "report.html"]
     return paths[-1].read_text()
 
 
@@ -147,3 +148,21 @@ def test_curves_of_any_shape_are_drawn() -> None:
     drawn = re.findall(r'<polyline class="line ssl" points="([^"]+)"', text)
     assert len(drawn) == 1 and len(drawn[0].split()) == 143
     assert text.count("not logged") == 1 and "a &amp; b" in text and "nan" not in text and "inf" not in text
+
+
+def test_the_graph_is_a_picture_of_its_own(tmp_path: Path) -> None:
+    [picture] = write_report(tmp_path, ["svg"], read_table(TABLE), (), read_reference(None))[1]
+    root = ElementTree.parse(picture).getroot()
+    names = "{http://www.w3.org/2000/svg}"
+    assert root.tag == f"{names}svg" and "var(" not in picture.read_text()
+    arrows = [group for group in root.iter(f"{names}g") if "edge" in group.get("class", "")]
+    graph = relation_graph(read_table(TABLE))
+    assert len(arrows) == sum(edge.effect != "none" for edge in graph.edges) > 60
+    assert {group.get("class", "").split()[-1] for group in arrows} == {"helps", "hurts"}
+
+
+def test_without_edges_there_is_no_picture(tmp_path: Path) -> None:
+    alone = tmp_path / "alone.csv"
+    alone.write_text("".join(TABLE.read_text().splitlines(keepends=True)[:3]))
+    paths = write_report(tmp_path, FILES, read_table(alone), (), read_reference(None))[1]
+    assert "graph.svg" not in [path.name for path in paths]

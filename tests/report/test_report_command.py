@@ -27,7 +27,7 @@ def test_sweeps_write_all_files_beside_the_first(tmp_path: Path, capsys: Capture
     assert main(["report", *folders]) == 0
     report = tmp_path / "seed1" / "report"
     assert sorted(path.name for path in report.iterdir()) == [
-        "edges.csv", "report.html", "table.csv", "table.md", "table.tex",
+        "edges.csv", "graph.svg", "report.html", "table.csv", "table.md", "table.tex",
     ]  # fmt: skip
     text = capsys.readouterr().out
     assert "(b-1) all tasks jointly" in text and "±" in text and "SID is helped" in text
