@@ -56,7 +56,14 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     root = tmp_path_factory.mktemp("sweeps")
     sweeps = [read_sweep(write_sweep(root / f"seed{seed}", seed, 0.003, insides=True)) for seed in (1, 2, 3)]
     _, paths = write_report(root / "out", FILES, score_table(sweeps), sweeps, read_reference(None))
-    assert [path.name for path in paths] == ["table.csv", "table.md", "table.tex", "edges.csv", "graph.svg", "report.html"]
+    assert [path.name for path in paths] == [
+        "table.csv",
+        "table.md",
+        "table.tex",
+        "edges.csv",
+        "graph.svg",
+        "report.html",
+    ]
     return paths[-1].read_text()
 
 
