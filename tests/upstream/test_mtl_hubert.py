@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import yaml
+from upstream_cases import ROOT, finetune_keyword_spotting
 
 import s3prl_plugins  # noqa: F401  (s3prl imports only after its repairs)
 from s3prl_plugins.errors import CheckpointError
 from s3prl_plugins.superb.cards import FINETUNED_TASKS
 from s3prl_plugins.upstream.hubert.checkpoint import random_checkpoint, write_checkpoint
 from s3prl_plugins.upstream.mtl_hubert.hubconf import TINY, mtl_hubert_local, mtl_hubert_url
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -154,18 +149,6 @@ def test_other_files_are_refused(files: dict[str, Path], tmp_path: Path) -> None
 def test_the_stock_command_trains_keyword_spotting_on_it(
     files: dict[str, Path], tiny_corpus: Path, tmp_path: Path
 ) -> None:
-    config = ROOT / "tests" / "package" / "configs" / "speech_commands.yaml"
-    steps = yaml.safe_load(config.read_text())["runner"]["total_steps"]
-    # The .pth line of an installation imports the package; here this program does.
-    program = (
-        "import s3prl_plugins, runpy; runpy.run_module('s3prl.run_downstream', run_name='__main__', alter_sys=True)"
-    )
-    arguments = ["-m", "train", "-u", "mtl_hubert_local", "-k", str(files["none"]), "-f", "-d", "speech_commands"]
-    arguments += ["-c", str(config), "-p", str(tmp_path), "--device", "cpu"]
-    variables = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable, "-c", program, *arguments]
-    answer = subprocess.run(command, capture_output=True, text=True, cwd=tiny_corpus, env=variables)
-    assert answer.returncode == 0, answer.stderr[-3000:]
-    saved = torch.load(tmp_path / f"states-{steps}.ckpt", weights_only=False)
+    saved = finetune_keyword_spotting("mtl_hubert_local", files["none"], tiny_corpus, tmp_path)
     before = torch.load(files["none"], weights_only=True)["model_weight"]["encoder.layers.0.fc1.weight"]
-    assert not torch.equal(saved["Upstream"]["model.encoder.layers.0.fc1.weight"], before)
+    assert not torch.equal(saved["model.encoder.layers.0.fc1.weight"], before)

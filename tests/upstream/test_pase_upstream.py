@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from upstream_cases import ROOT, finetune_keyword_spotting
 
 import s3prl_plugins  # noqa: F401  (s3prl imports only after its repairs)
 from s3prl_plugins.errors import CheckpointError
@@ -16,8 +17,6 @@ from s3prl_plugins.plugin import UPSTREAMS
 from s3prl_plugins.upstream.pase.checkpoint import load_encoder, write_checkpoint
 from s3prl_plugins.upstream.pase.encoder import ENCODERS, PaseEncoder
 from s3prl_plugins.upstream.pase.hubconf import TINY, pase_multitask_local, pase_multitask_tiny, pase_multitask_url
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -246,3 +245,12 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
     if not TINY.is_file():
         with pytest.raises(CheckpointError, match="cannot be read"):
             pase_multitask_tiny(ckpt=None, model_config=None, refresh=False)
+
+
+def test_the_stock_command_trains_keyword_spotting_on_it(
+    encoder: PaseEncoder, file: Path, tiny_corpus: Path, tmp_path: Path
+) -> None:
+    saved = finetune_keyword_spotting("pase_multitask_local", file, tiny_corpus, tmp_path)
+    weights = {name.removeprefix("model."): tensor for name, tensor in saved.items()}
+    moved = {name for name, parameter in encoder.named_parameters() if not torch.equal(weights[name], parameter)}
+    assert {"blocks.1.conv.weight", "blocks.7.conv.weight", "projection.weight", "skips.0.weight"} <= moved
