@@ -34,7 +34,7 @@ def one_thread() -> Iterator[None]:
 
 
 def build(corpus: Path, store: Path, *more: str, tasks: tuple[str, ...] = ("ks", "pr")) -> int:
-    override = f"config.corpus_root={corpus},,config.encoder.conv_grad_mult=None"
+    override = f"config.corpus_root={corpus},,config.encoder.conv_grad_mult=None,,config.encoder.store_kind=float16"
     common = ["-u", "fbank", "--device", "cpu", "-o", override, "--feature-store", str(store)]
     return main(["features", "build", *common, "--tasks", *tasks, *more])
 
