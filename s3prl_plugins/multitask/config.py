@@ -44,7 +44,7 @@ class EncoderConfig:
     store: str | None = None
     """Folder of the hidden states of a frozen encoder with padding `none`, so that each utterance is computed once; null is
     `features` in the run's folder (of all runs of `s3prl-plugins finetune -p DIR`: DIR/features), `none` stores nothing."""
-    store_kind: Literal["float32", "float16", "int8", "int4"] = "float16"
+    store_kind: Literal["float32", "float16", "int8", "int4"] = "int4"
     """What stored frames are rounded to, and with them what heads learn from. Of KS, IC, SID, ER without SpecAugment means
     over time are stored instead, in float32: all that their heads see."""
     store_budget: str = "20GB"
