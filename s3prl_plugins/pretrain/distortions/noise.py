@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,22 +13,19 @@ from s3prl_plugins.corpora.scenes import coloured_noise
 from s3prl_plugins.errors import ConfigError
 from s3prl_plugins.pretrain.distortions.distortion import Distortion
 from s3prl_plugins.pretrain.distortions.draws import draw_integer, draw_one, draw_seed, draw_uniform
-from s3prl_plugins.pretrain.distortions.recordings import draw_recording, find_recordings
+from s3prl_plugins.pretrain.distortions.recordings import FromFolders, draw_recording
 from s3prl_plugins.pretrain.distortions.signals import add
-from s3prl_plugins.pretrain.speech import Utterance
 
 __all__ = ["Noise"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Noise(Distortion):
-    """Noise from begin to end; energy is kept."""
+class Noise(FromFolders, Distortion):
+    """Noise from begin to end; energy is kept. Zeros follow a recording that is too short; without folders, noise is made up."""
 
     probability: float = 0.4
     snr: tuple[float, ...] = (0.0, 5.0, 10.0)
     """Energy of the row over that of the noise, dB; one is drawn."""
-    folders: tuple[Path, ...] = ()
-    """Recordings of noise as .wav or .flac; zeros follow one that is too short. Without any, noise is synthesised."""
     babble: float = 0.5
     """Share of synthesised noises that are voices of other rows of the batch; the rest are coloured noise."""
     voices: int = 5
@@ -41,7 +36,8 @@ class Noise(Distortion):
     """How far the level of coloured noise swings, least and most, 0 (steady) to 1."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        FromFolders.__post_init__(self)
+        Distortion.__post_init__(self)
         if not self.snr:
             raise ConfigError("snr must hold at least one level in dB, found none")
         if not 0 <= self.babble <= 1:
@@ -52,14 +48,6 @@ class Noise(Distortion):
             raise ConfigError(f"tilt must be two rising numbers from 0 on, found {list(self.tilt)}")
         if not 0 <= self.swing[0] <= self.swing[1] <= 1:
             raise ConfigError(f"swing must be two rising numbers from 0 to 1, found {list(self.swing)}")
-        if self.folders:
-            # A fault of the folders shows before training, not in it.
-            _ = self.files
-
-    @cached_property
-    def files(self) -> list[Utterance]:
-        """The recordings."""
-        return find_recordings(self.folders)
 
     def distort(self, wave: Tensor, others: Sequence[Tensor], random: torch.Generator) -> Tensor:
         snr = draw_one(self.snr, random)

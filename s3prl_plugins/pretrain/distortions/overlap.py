@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -14,19 +12,18 @@ from torch.nn.functional import pad
 from s3prl_plugins.errors import ConfigError
 from s3prl_plugins.pretrain.distortions.distortion import Distortion
 from s3prl_plugins.pretrain.distortions.draws import draw_integer, draw_one
-from s3prl_plugins.pretrain.distortions.recordings import draw_recording, find_recordings
+from s3prl_plugins.pretrain.distortions.recordings import FromFolders, draw_recording
 from s3prl_plugins.pretrain.distortions.rooms import Room
 from s3prl_plugins.pretrain.distortions.signals import add
-from s3prl_plugins.pretrain.speech import Utterance
 
 __all__ = ["Overlap"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Overlap(Distortion):
+class Overlap(FromFolders, Distortion):
     """Another speaker begins somewhere in the first three quarters and goes on to the end; energy is kept.
 
-    A batch of one row stays as it is unless there are `folders`.
+    The other is a recording, or without folders another row of the batch; a batch of one row then stays as it is.
     """
 
     probability: float = 0.1
@@ -34,25 +31,16 @@ class Overlap(Distortion):
     """Energy of the row over that of the other speaker, dB; one is drawn."""
     latest: float = 0.75
     """Where the other begins at the latest, share of the row."""
-    folders: tuple[Path, ...] = ()
-    """Speech of other speakers as .wav or .flac; without any, it is another row of the batch."""
     room: Room | None = field(default_factory=Room)
     """Where the other speaks; null: no reverberation."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        FromFolders.__post_init__(self)
+        Distortion.__post_init__(self)
         if not self.snr:
             raise ConfigError("snr must hold at least one level in dB, found none")
         if not 0 <= self.latest < 1:
             raise ConfigError(f"latest must be a share from 0 to below 1, found {self.latest}")
-        if self.folders:
-            # A fault of the folders shows before training, not in it.
-            _ = self.files
-
-    @cached_property
-    def files(self) -> list[Utterance]:
-        """The recordings."""
-        return find_recordings(self.folders)
 
     def distort(self, wave: Tensor, others: Sequence[Tensor], random: torch.Generator) -> Tensor:
         if not self.files and not others:

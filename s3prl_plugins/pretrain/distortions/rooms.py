@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -12,9 +10,8 @@ from torch import Tensor
 from s3prl_plugins.errors import ConfigError
 from s3prl_plugins.heads.audio import SAMPLE_RATE, load
 from s3prl_plugins.pretrain.distortions.draws import draw_one, draw_uniform
-from s3prl_plugins.pretrain.distortions.recordings import find_recordings
+from s3prl_plugins.pretrain.distortions.recordings import FromFolders
 from s3prl_plugins.pretrain.distortions.signals import convolve, keep_energy
-from s3prl_plugins.pretrain.speech import Utterance
 
 __all__ = ["Room"]
 
@@ -22,12 +19,10 @@ _FIRST_REFLECTION = 0.002
 
 
 @dataclass(frozen=True, kw_only=True)
-class Room:
-    """Where rooms are drawn from."""
+class Room(FromFolders):
+    """Where rooms are drawn from: recorded impulse responses, or without folders synthetic ones, the direct sound and then
+    noise from 2 ms on whose level falls evenly in dB."""
 
-    folders: tuple[Path, ...] = ()
-    """Impulse responses as .wav or .flac; without any, they are synthesised: the direct sound, then noise from 2 ms on
-    whose level falls evenly in dB."""
     longest: float = 1.5
     """Responses are cut here, seconds."""
     t60: tuple[float, float] = (0.2, 1.0)
@@ -36,20 +31,13 @@ class Room:
     """Energy of a synthetic room's direct sound over the rest, least and most dB."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.longest >= 0.01:
             raise ConfigError(f"longest must be at least 0.01 seconds, found {self.longest}")
         if not 0.01 <= self.t60[0] <= self.t60[1]:
             raise ConfigError(f"t60 must be two rising numbers from 0.01 seconds on, found {list(self.t60)}")
         if not -10 <= self.direct[0] <= self.direct[1]:
             raise ConfigError(f"direct must be two rising numbers from -10 dB on, found {list(self.direct)}")
-        if self.folders:
-            # A fault of the folders shows before training, not in it.
-            _ = self.files
-
-    @cached_property
-    def files(self) -> list[Utterance]:
-        """The impulse responses."""
-        return find_recordings(self.folders)
 
     def response(self, random: torch.Generator) -> Tensor:
         """An impulse response, (taps,)."""
