@@ -32,7 +32,7 @@ from s3prl_plugins.config import load_yaml, merge
 from s3prl_plugins.features.identity import identity
 from s3prl_plugins.features.store import FeatureStore
 from s3prl_plugins.multitask.balancers import build_balancer
-from s3prl_plugins.multitask.config import find_config
+from s3prl_plugins.multitask.config import EncoderConfig, find_config
 from s3prl_plugins.multitask.experiment import Experiment
 from s3prl_plugins.multitask.frozen import Shelf
 from s3prl_plugins.multitask.optim import Optimizers
@@ -45,7 +45,7 @@ from s3prl_plugins.sweep.scenarios import ssl
 from s3prl_plugins.upstream.hubert.checkpoint import random_checkpoint, write_checkpoint
 
 CLOCK: Callable[[], float] = time.perf_counter
-FRAMES = "float16"
+FRAMES = EncoderConfig().store_kind
 """Kind of stored frames."""
 
 

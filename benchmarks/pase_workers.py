@@ -1,6 +1,7 @@
 """What PASE's workers are good for: pretrain with some of them, then train SUPERB's heads on the frozen encoder.
 
     python benchmarks/pase_workers.py DIR CORPUS --speech FOLDER [-c pase_tiny] [--variants FILE] [--seeds 1 2 3]
+        [-o config.train.steps=300,,config.speech.batch=20]
 
 CORPUS is a folder made by `s3prl-plugins corpus make`, FOLDER one made by `s3prl-plugins corpus speech`. Variants are all
 workers of the configuration, and all but one of each; FILE, in YAML, has others: name -> worker -> weight. fbank goes
@@ -22,7 +23,7 @@ from typing import Any
 import torch
 
 import s3prl_plugins  # noqa: F401  (s3prl imports only after its repairs)
-from s3prl_plugins.config import load_yaml, merge
+from s3prl_plugins.config import load_yaml, merge, override
 from s3prl_plugins.errors import ConfigError
 from s3prl_plugins.multitask.config import find_config
 from s3prl_plugins.pretrain.config import find_pretrain_config
@@ -65,12 +66,10 @@ def main() -> None:
     parser.add_argument("--variants", type=Path, metavar="FILE", help="default: all workers, and all but one of each")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--tasks", nargs="+", default=["pr", "ks", "sid", "er"])
-    parser.add_argument("--steps", type=int, help="of pretraining; default: the configuration's")
+    parser.add_argument("-o", "--override", default="", help="config.KEY=VALUE of the pretraining, joined by ',,'")
     parser.add_argument("--head-steps", type=int, help="default: the recipes'")
     args = parser.parse_args()
-    config = merge(find_pretrain_config(args.config), {"speech": {"folders": args.speech}})
-    if args.steps:
-        config = merge(config, {"train": {"steps": args.steps}})
+    config = override(args.override, merge(find_pretrain_config(args.config), {"speech": {"folders": args.speech}}))
     variants = load_yaml(args.variants) if args.variants else left_out(config["workers"])
     if not variants or FBANK in variants:
         raise ConfigError(f"variants must name at least one set of workers, none of them {FBANK!r}")

@@ -20,7 +20,7 @@ import s3prl_plugins
 
 __all__ = ["FORMAT", "Utterance", "describe", "identity", "versions"]
 
-FORMAT = 1
+FORMAT = 2
 """Of the files; another number is another store."""
 
 

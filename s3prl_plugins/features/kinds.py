@@ -99,13 +99,10 @@ class _Quantised:
 
     def decode(self, data: Bytes, layers: int, frames: int, dim: int) -> Tensor:
         channels = layers * dim
-        middle, step = np.frombuffer(data, "<f4", 2 * channels).reshape(2, layers, 1, dim)
-        whole = self._unpack(np.frombuffer(data, np.uint8, offset=8 * channels), layers * frames * dim)
-        found = torch.empty(layers, frames, dim)
-        states = found.numpy()
-        np.multiply(whole.reshape(states.shape), step, out=states)
-        states += middle
-        return found
+        scale = torch.from_numpy(np.frombuffer(data, "<f4", 2 * channels).copy())
+        middle, step = scale.view(2, layers, 1, dim)
+        whole = self._unpack(np.frombuffer(data, np.int8, offset=8 * channels))
+        return whole[: layers * frames * dim].view(layers, frames, dim).mul_(step).add_(middle)
 
     def size(self, layers: int, frames: int, dim: int) -> int:
         return 8 * layers * dim + (layers * frames * dim * self.bits + 7) // 8
@@ -113,16 +110,19 @@ class _Quantised:
     def _pack(self, whole: NDArray[np.int8]) -> bytes:
         if self.bits == 8:
             return whole.tobytes()
-        flat = (whole.reshape(-1) & 15).astype(np.uint8)
-        flat = np.pad(flat, (0, flat.size % 2))
-        return (flat[::2] | flat[1::2] << 4).tobytes()
+        flat = np.pad(whole.reshape(-1), (0, whole.size % 2))
+        first, second = np.split(flat, 2)
+        return (first & 15 | second << 4).tobytes()
 
-    def _unpack(self, data: NDArray[np.uint8], count: int) -> NDArray[np.int8]:
+    def _unpack(self, data: NDArray[np.int8]) -> Tensor:
+        """float32 (number of values, rounded up to even for 4 bits)."""
         if self.bits == 8:
-            return data.view(np.int8)
-        both = np.empty((data.size, 2), np.uint8)
-        both[:, 0], both[:, 1] = data << 4, data & 240
-        return both.view(np.int8).reshape(-1)[:count] >> 4
+            return torch.from_numpy(data.astype(np.float32))
+        found = torch.empty(2, data.size)
+        # Halves lie one after the other, not interleaved: twice as fast.
+        halves = found.numpy()
+        halves[0], halves[1] = (data << 4) >> 4, data >> 4
+        return found.view(-1)
 
 
 _ALL: tuple[Kind, ...] = (

@@ -92,7 +92,7 @@ def test_view_layer_and_normalisation_are_part_of_it() -> None:
 
 def test_format_and_versions_are_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     before = of(Encoder())
-    monkeypatch.setattr(identities, "FORMAT", 2)
+    monkeypatch.setattr(identities, "FORMAT", identities.FORMAT + 1)
     changed = of(Encoder())
     monkeypatch.setattr(identities, "version", lambda _name: "0.0")
     other = of(Encoder())

@@ -31,6 +31,8 @@ class Frames(nn.Module):
 class Spy(Worker):
     """Notes what it is given and draws a number."""
 
+    pairs = True
+
     def __init__(self) -> None:
         super().__init__()
         self.views: list[Views] = []
@@ -67,6 +69,17 @@ def test_one_pass_of_the_encoder_gives_every_view() -> None:
     torch.testing.assert_close(views.chunk, model.encoder(heard[:3]))
     torch.testing.assert_close(views.context, model.encoder(heard[3:]))
     torch.testing.assert_close(views.other, views.context[[1, 2, 0]])
+
+
+def test_the_context_is_not_embedded_where_no_worker_looks_at_it() -> None:
+    spy, rms = Spy(), build_worker("rms", DIM)
+    spy.pairs = False
+    alone, among = objective({"rms": rms, "spy": spy}), objective({"rms": rms, "lim": build_worker("lim", DIM)})
+    among.encoder.load_state_dict(alone.encoder.state_dict())
+    found, expected = alone(batch(), generator()).terms["rms"], among(batch(), generator()).terms["rms"]
+    assert [len(heard) for heard in alone.encoder.heard + among.encoder.heard] == [3, 6]
+    torch.testing.assert_close(found, expected)
+    assert spy.views[0].context.shape == spy.views[0].other.shape == (0, 45, DIM)
 
 
 def test_stretches_come_from_their_row_and_do_not_overlap() -> None:

@@ -24,9 +24,9 @@ class Views:
     chunk: Tensor
     """(crops, frames, dim): embedding of the distorted chunk."""
     context: Tensor
-    """(crops, frames, dim): embedding of another stretch of the same utterance."""
+    """(crops, frames, dim): embedding of another stretch of the same utterance; empty where no worker `pairs`."""
     other: Tensor
-    """(crops, frames, dim): embedding of a stretch of another utterance."""
+    """(crops, frames, dim): embedding of a stretch of another utterance; empty as `context`."""
 
 
 class Worker(nn.Module, ABC):
@@ -34,6 +34,8 @@ class Worker(nn.Module, ABC):
 
     least: int = 1
     """Frames a chunk must have."""
+    pairs: bool = False
+    """Whether it looks at `context` and `other`."""
 
     @abstractmethod
     def forward(self, views: Views, random: torch.Generator) -> Tensor:

@@ -28,6 +28,8 @@ class LocalInfoMax(Worker):
     """LIM: frame n of the chunk goes with frame n of the context, not of the other utterance (Ravanelli and Bengio,
     arXiv 1812.00271; PASE, section 3.2)."""
 
+    pairs = True
+
     def __init__(self, dim: int, config: PairConfig) -> None:
         super().__init__()
         self.network = PairLoss(2 * dim, config.hidden)
@@ -43,6 +45,8 @@ class GlobalInfoMax(Worker):
 
     The second order of false pairs is that of the released code: the context with the other utterance.
     """
+
+    pairs = True
 
     def __init__(self, dim: int, config: GlobalInfoMaxConfig) -> None:
         super().__init__()
