@@ -28,6 +28,7 @@ import soundfile
 import torch
 from torch import Tensor
 
+from s3prl_plugins.allocator import keep_freed_memory
 from s3prl_plugins.config import build, merge
 from s3prl_plugins.pretrain.config import find_pretrain_config
 from s3prl_plugins.pretrain.multi_worker import MultiWorker
@@ -60,6 +61,7 @@ def main() -> None:
         "--cpu-time", action="store_true", help="of all threads, where the machine has other work to do"
     )
     args = parser.parse_args()
+    keep_freed_memory()
     torch.set_num_threads(args.threads)
     clock = time.process_time if args.cpu_time else time.perf_counter
     machine = f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; torch {torch.__version__}"

@@ -4,7 +4,13 @@ Importing this package makes the names of `s3prl_plugins.plugin` known to s3prl,
 Python; it imports neither torch nor s3prl.
 """
 
+from __future__ import annotations
+
 import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from s3prl_plugins.inference import load as load
 
 from s3prl_plugins.importing import activate
 
@@ -16,3 +22,12 @@ if not os.path.isdir(os.path.join(_here, "upstream")):  # noqa: PTH112, PTH118
     __path__.append(os.path.dirname(_here))  # noqa: PTH120
 
 activate()
+
+
+def __getattr__(name: str) -> Any:
+    """`s3prl_plugins.load`, imported when it is first asked for, because torch comes with it."""
+    if name == "load":
+        from s3prl_plugins.inference import load
+
+        return load
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

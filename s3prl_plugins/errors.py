@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["CheckpointError", "ConfigError", "CorpusError", "UserError", "nearest"]
+__all__ = ["AudioError", "CheckpointError", "ConfigError", "CorpusError", "UserError", "nearest"]
 
 
 class UserError(ValueError):
@@ -18,6 +18,10 @@ class ConfigError(UserError):
 
 class CorpusError(UserError):
     """A file, index or label of a corpus that cannot be used."""
+
+
+class AudioError(UserError):
+    """A recording that a model cannot answer for."""
 
 
 class CheckpointError(UserError):

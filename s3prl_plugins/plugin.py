@@ -13,10 +13,19 @@ __all__ = ["DOWNSTREAMS", "PRETRAININGS", "RUNNERS", "UPSTREAMS", "extend", "res
 
 UPSTREAMS: dict[str, str] = {
     "hubert_tiny": "s3prl_plugins.upstream.hubert.hubconf:hubert_tiny",
+    "learn2diss_frame_local": "s3prl_plugins.upstream.learn2diss.hubconf:learn2diss_frame_local",
+    "learn2diss_frame_url": "s3prl_plugins.upstream.learn2diss.hubconf:learn2diss_frame_url",
+    "learn2diss_local": "s3prl_plugins.upstream.learn2diss.hubconf:learn2diss_local",
+    "learn2diss_url": "s3prl_plugins.upstream.learn2diss.hubconf:learn2diss_url",
+    "learn2diss_utterance_local": "s3prl_plugins.upstream.learn2diss.hubconf:learn2diss_utterance_local",
+    "learn2diss_utterance_url": "s3prl_plugins.upstream.learn2diss.hubconf:learn2diss_utterance_url",
+    "mgf_local": "s3prl_plugins.upstream.mgf.hubconf:mgf_local",
+    "mgf_url": "s3prl_plugins.upstream.mgf.hubconf:mgf_url",
     "mtl_hubert_local": "s3prl_plugins.upstream.mtl_hubert.hubconf:mtl_hubert_local",
     "mtl_hubert_tiny": "s3prl_plugins.upstream.mtl_hubert.hubconf:mtl_hubert_tiny",
     "mtl_hubert_url": "s3prl_plugins.upstream.mtl_hubert.hubconf:mtl_hubert_url",
     "pase_multitask_local": "s3prl_plugins.upstream.pase.hubconf:pase_multitask_local",
+    "pase_multitask_tiny": "s3prl_plugins.upstream.pase.hubconf:pase_multitask_tiny",
     "pase_multitask_url": "s3prl_plugins.upstream.pase.hubconf:pase_multitask_url",
 }
 """`-u NAME` and `torch.hub.load(..., NAME)` -> "module:function" that builds the upstream."""
@@ -33,6 +42,8 @@ RUNNERS: dict[str, str] = {
 
 PRETRAININGS: dict[str, str] = {
     "hubert": "s3prl_plugins.upstream.hubert.pretraining:pretrain",
+    "learn2diss": "s3prl_plugins.upstream.learn2diss.pretraining:pretrain",
+    "mgf": "s3prl_plugins.upstream.mgf.pretraining:pretrain",
     "pase": "s3prl_plugins.upstream.pase.pretraining:pretrain",
 }
 """`s3prl-plugins pretrain NAME` -> "module:function" called with (config, folder, seed, device); returns the checkpoint."""

@@ -1,12 +1,18 @@
-"""Checkpoint files as s3prl's hub names take them: a path, or an address."""
+"""Checkpoint files: as s3prl's hub names take them, a path or an address; and what is in them."""
 
 from __future__ import annotations
 
+import pickle
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from s3prl_plugins.errors import CheckpointError
 
-__all__ = ["downloaded", "given_file"]
+__all__ = ["downloaded", "given_file", "on_disk", "read_content"]
 
 
 def given_file(name: str, ckpt: str | Path | None) -> Path:
@@ -29,3 +35,26 @@ def downloaded(name: str, address: str | None, refresh: bool) -> Path:
     if not address:
         raise CheckpointError(f"{name} needs the address of a checkpoint, found none; pass one (-k URL)")
     return Path(_urls_to_filepaths(address, refresh=refresh))
+
+
+def read_content(path: str | Path, cure: str, mmap: bool = False) -> Any:
+    """What `torch.save` wrote: tensors, numbers, strings and containers of them; nothing in it is executed.
+
+    :param cure: which file to pass instead.
+    :param mmap: read tensors when they are used.
+    :raises CheckpointError: there is no such file, or it is another one, or damaged.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(f"{path} cannot be read ({reason}); {cure}") from error
+
+
+def on_disk(weights: Mapping[str, Tensor], half: bool) -> dict[str, Tensor]:
+    """Copies of a network's weights to save.
+
+    :param half: matrices in float16, half the size; vectors, and so band edges and running statistics, stay float32.
+    """
+    kept = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
+    return {name: tensor.half() if half and tensor.ndim > 1 else tensor for name, tensor in kept.items()}

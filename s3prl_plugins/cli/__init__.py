@@ -7,6 +7,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from s3prl_plugins.allocator import keep_freed_memory
 from s3prl_plugins.errors import UserError
 
 __all__ = ["main"]
@@ -29,7 +30,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "features": ("s3prl_plugins.cli.features", "the hidden states of frozen encoders: compute ahead, look, delete"),
     "report": ("s3prl_plugins.cli.report", "the paper's table, relation graph and page of sweeps; the page of a run"),
     "qbe": ("s3prl_plugins.cli.qbe", "score an encoder by query by example, which needs no training"),
-    "export": ("s3prl_plugins.cli.export", "write the finetuned encoder of a joint run as an upstream checkpoint"),
+    "export": ("s3prl_plugins.cli.export", "write the finetuned encoder of a joint run, alone or with its heads"),
+    "predict": ("s3prl_plugins.cli.predict", "every task's answer for any audio files, from a trained model"),
     "submit": ("s3prl_plugins.cli.submit", "collect and check prediction files for the SUPERB leaderboard"),
 }
 """Subcommand -> (module with `add_arguments(parser)` and `run(args) -> int`, one line of help)."""
@@ -54,6 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             module.add_arguments(subparser)
             subparser.set_defaults(run=module.run)
     args = parser.parse_args(arguments)
+    keep_freed_memory()
     try:
         return int(args.run(args))
     except UserError as error:

@@ -15,6 +15,11 @@ _EXAMPLES = """examples:
   s3prl-plugins pretrain pase -c pase_tiny -p result/pase_tiny
   s3prl-plugins pretrain pase -c pase_tiny -p result/pase_no_spc -o config.workers.spc=0
   python -m s3prl.run_downstream -m train -u pase_multitask_local -k result/pase_tiny/pase.pt -d multitask ...
+  s3prl-plugins pretrain learn2diss -c learn2diss_tiny -p result/learn2diss_tiny
+  s3prl-plugins pretrain learn2diss -c learn2diss_tiny -p result/no_information -o config.joint.beta=0
+  python -m s3prl.run_downstream -m train -u learn2diss_local -k result/learn2diss_tiny/learn2diss.pt -s frame ...
+  s3prl-plugins pretrain mgf -c mgf_tiny -p result/mgf_tiny
+  s3prl-plugins pretrain mgf -c mgf_tiny -p result/swapped -o config.scales.frame.kind=discriminative
 
 The same command on the same folder continues a run that was cut off. CPU threads: OMP_NUM_THREADS."""
 

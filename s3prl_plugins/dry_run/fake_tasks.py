@@ -78,6 +78,9 @@ class FakeReader:
     def waveform(self, example: Example, generator: torch.Generator | None) -> Tensor:
         return fake_wave(example.seconds, self._draw("wave", example.name))
 
+    def heard(self, wave: Tensor) -> Tensor:
+        return wave
+
     def variant(self, example: Example) -> str:
         return "fake"
 

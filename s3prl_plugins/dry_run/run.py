@@ -62,11 +62,13 @@ def dry_run(args: argparse.Namespace, config: Mapping[str, Any], gpu: str | None
     optimizers = Optimizers(
         experiment.model.parts(), run.optimizer, run.runner.warmup_steps, run.runner.total_steps, run.runner.schedule
     )
-    losses, seconds = _two_steps(experiment, optimizers)
+    losses, seconds, row_bytes = _two_steps(experiment, optimizers)
     states = sum(
         value.numel() * value.element_size() for value in _tensors(optimizers.state_dict()) if value.is_floating_point()
     )
-    return as_text(Facts(args, run, report, experiment.model, replaced, loads, states, losses, seconds, gpus))
+    return as_text(
+        Facts(args, run, report, experiment.model, replaced, loads, states, row_bytes, losses, seconds, gpus)
+    )
 
 
 def _stand_in(config: TaskConfig, report: Report, root: Path, seed: int) -> TaskData:
@@ -109,8 +111,9 @@ def _load(run: RunConfig, task: str, report: Report, seed: int) -> Load:
     return Load(batches, measured=True, left_out=len(left_out))
 
 
-def _two_steps(experiment: Experiment, optimizers: Optimizers) -> tuple[list[dict[str, float]], float]:
-    """Two optimizer steps on fake audio: every task's loss in each, and the seconds of the second."""
+def _two_steps(experiment: Experiment, optimizers: Optimizers) -> tuple[list[dict[str, float]], float, int]:
+    """Two optimizer steps on fake audio: every task's loss in each, the seconds of the second, and the bytes of gradients
+    that were kept per task."""
     run, seed = experiment.config, experiment.args.seed
     streams = {name: fake_stream(data, seed) for name, data in experiment.tasks.items()}
     runner = replace(
@@ -118,9 +121,10 @@ def _two_steps(experiment: Experiment, optimizers: Optimizers) -> tuple[list[dic
     )
     log = _Log()
     balancer = build_balancer(run.balancer, run.tasks)
-    Trainer(experiment.model, streams, optimizers, balancer, runner, seed, log, log.ignore, log.ignore).run(1)
+    trainer = Trainer(experiment.model, streams, optimizers, balancer, runner, seed, log, log.ignore, log.ignore)
+    trainer.run(1)
     losses = [{task: entry[task_metric("train", task, "loss")] for task in run.tasks} for entry in log.entries]
-    return losses, log.times[1] - log.times[0]
+    return losses, log.times[1] - log.times[0], trainer.gradients.row_bytes
 
 
 class _Log:

@@ -60,6 +60,8 @@ class Facts:
     loads: dict[str, Load]
     states: int
     """Bytes of the optimizers' states."""
+    row_bytes: int
+    """Bytes of gradients kept per task, for the balancer."""
     losses: list[dict[str, float]]
     step_seconds: float
     gpus: list[str]
@@ -145,6 +147,8 @@ def _memory(facts: Facts) -> Iterator[str]:
     batch = load.batches[load.largest]
     about = f"graph of the largest batch ({task}: {len(batch)} utterances, up to {max(batch):.1f} s), estimate"
     rows = [("weights", weights), ("gradients", gradients), ("optimizer states", facts.states), (about, load.graph)]
+    if facts.row_bytes:
+        rows.insert(2, (f"one gradient a task ({facts.run.balancer['name']})", facts.row_bytes))
     rows.append(("together", sum(value for _, value in rows)))
     yield from _table(("", "GB"), [(name, f"{value / 1e9:.2f}") for name, value in rows])
     yield "  The graph was measured on utterances of 1 to 3 s. With attention dropout the CPU keeps all attention weights,"

@@ -80,6 +80,9 @@ class Reader(Protocol):
         """Samples (samples,) float32 at 16 kHz. With a generator: as for training, which is a random stretch where
         `crop` says so and the same samples otherwise."""
 
+    def heard(self, wave: Tensor) -> Tensor:
+        """What evaluation hears of a recording (samples,) at 16 kHz that is no part of the corpus."""
+
     def variant(self, example: Example) -> str:
         """What `waveform` does to the samples of the file, with its parameters; empty where it takes them as they lie."""
 

@@ -16,7 +16,7 @@ from s3prl_plugins.errors import ConfigError, CorpusError
 from s3prl_plugins.heads.contract import Example, Loss, Prediction, Scores
 from s3prl_plugins.heads.task import TaskConfig
 
-__all__ = ["VerificationHead"]
+__all__ = ["SHORTEST", "VerificationHead", "scored_trials"]
 
 REACH = 14
 """Frames that the x-vector's time-delay layers use up."""
@@ -114,7 +114,7 @@ class VerificationHead(nn.Module):
         """
         from s3prl.metric import compute_eer
 
-        trials = list(_scored(predictions))
+        trials = list(scored_trials(predictions))
         targets = [int(target) for _, target, _ in trials]
         if not 0 < sum(targets) < len(targets):
             raise CorpusError(
@@ -131,7 +131,7 @@ class VerificationHead(nn.Module):
     def write(self, predictions: Sequence[Prediction], split: str, folder: Path) -> list[Path]:
         """`FIRST_SECOND SCORE` and `FIRST_SECOND {1|0}` lines in the order of the trial list (s3prl's truth is empty)."""
         folder.mkdir(parents=True, exist_ok=True)
-        trials = list(_scored(predictions))
+        trials = list(scored_trials(predictions))
         columns = ([f"{score:.8g}" for _, _, score in trials], [str(int(target)) for _, target, _ in trials])
         paths = [folder / pattern.format(split=split) for pattern in self.card.predictions]
         for path, column in zip(paths, columns):
@@ -140,7 +140,7 @@ class VerificationHead(nn.Module):
         return paths
 
 
-def _scored(predictions: Sequence[Prediction]) -> Iterator[tuple[str, bool, float]]:
+def scored_trials(predictions: Sequence[Prediction]) -> Iterator[tuple[str, bool, float]]:
     """The trials of a split in the order of their list: names joined, whether of one speaker, cosine similarity."""
     vectors = {prediction.name: prediction.output for prediction in predictions}
     trials = [(trial, entry.name) for entry in predictions if not isinstance(entry.truth, str) for trial in entry.truth]

@@ -9,8 +9,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
-import os
-import pickle
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -21,8 +19,9 @@ from typing import Any
 import torch
 
 from s3prl_plugins.errors import CheckpointError
+from s3prl_plugins.files import save_whole
 
-__all__ = ["Checkpoint", "find", "load_tensors", "namespaces_allowed", "newest_whole", "read", "save"]
+__all__ = ["Checkpoint", "find", "load_file", "load_tensors", "namespaces_allowed", "newest_whole", "read", "save"]
 
 _NAME = re.compile(r"states-(\d+)\.ckpt")
 _TENSORS = "checkpoints"
@@ -67,14 +66,13 @@ def save(
     part.mkdir(parents=True)
     checksums = {}
     for name, content in tensors.items():
-        _write(part / f"{name}.pt", content)
+        save_whole(part / f"{name}.pt", content)
         checksums[f"{name}.pt"] = _sha256(part / f"{name}.pt")
     shutil.rmtree(place, ignore_errors=True)
     part.rename(place)
     path = folder / f"states-{step}.ckpt"
     state = {"Args": argparse.Namespace(**args), "Config": dict(config), "Step": step, "Checksums": checksums}
-    _write(path.with_suffix(".part"), state)
-    path.with_suffix(".part").replace(path)
+    save_whole(path, state)
     for old in find(folder)[:-keep]:
         old.unlink()
     _sweep(folder)
@@ -92,7 +90,7 @@ def read(path: Path) -> Checkpoint:
 
     :raises CheckpointError: it cannot be read, or is not one of ours.
     """
-    state = _load(path)
+    state = load_file(path)
     try:
         return Checkpoint(path, state["Step"], vars(state["Args"]), state["Config"], state["Checksums"])
     except (KeyError, TypeError) as error:
@@ -126,7 +124,7 @@ def newest_whole(place: Path) -> tuple[Checkpoint, list[str]]:
 
 def load_tensors(checkpoint: Checkpoint, name: str) -> Any:
     """The content of one tensor file, on the CPU."""
-    return _load(checkpoint.folder / f"{name}.pt")
+    return load_file(checkpoint.folder / f"{name}.pt")
 
 
 @contextlib.contextmanager
@@ -142,20 +140,17 @@ def namespaces_allowed() -> Iterator[None]:
             yield
 
 
-def _load(path: Path) -> Any:
+def load_file(path: Path) -> Any:
+    """The content of a checkpoint file of any kind, on the CPU, without executing code.
+
+    :raises CheckpointError: it cannot be read.
+    """
     try:
         with namespaces_allowed():
             return torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except Exception as error:  # a file that is no checkpoint meets the unpickler in any of its states
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"checkpoint {path} cannot be read ({reason}); use another one") from error
-
-
-def _write(path: Path, content: Any) -> None:
-    with path.open("wb") as file:
-        torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _sha256(path: Path) -> str:

@@ -150,7 +150,8 @@ class RunConfig:
     featurizer: Literal["per_task", "shared"] = "per_task"
     """Layer weights for each task, as SUPERB; `shared` reproduces the code released with arXiv 2110.09930."""
     balancer: dict[str, Any] = field(default_factory=lambda: {"name": "fixed"})
-    """How the tasks' losses are weighed; `fixed` takes `weights: {task: weight}`, 1 where none is given."""
+    """How tasks are weighed: `name` of a balancer (`balancers.BALANCERS`), its options, and for each of them `weights:
+    {task: weight}` that the losses are multiplied with first, 1 where none is given."""
     specaug: dict[str, Any] | None = None
     """Arguments of s3prl.nn.specaug.SpecAug, applied to every task's features while training; null leaves it out."""
     exclude_other_tests: bool = True

@@ -11,6 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from s3prl_plugins.errors import ConfigError, nearest
+from s3prl_plugins.files import write_whole
 from s3prl_plugins.heads.contract import Prediction, Scores
 from s3prl_plugins.multitask.joint import JointModel
 from s3prl_plugins.multitask.streams import evaluation_batches
@@ -101,7 +102,5 @@ def update_results(
             content["scores"] = old["scores"]
     for (task, split), scores in results.items():
         content["scores"].setdefault(task, {})[split] = dict(scores)
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    part.replace(path)
+    write_whole(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
     return path

@@ -112,7 +112,7 @@ class Experiment:
             self.model.parts(), self.config.optimizer, self.config.runner.warmup_steps, self.config.runner.total_steps,
             self.config.runner.schedule,
         )  # fmt: skip
-        balancer = build_balancer(self.config.balancer, self.config.tasks)
+        balancer = build_balancer(self.config.balancer, self.config.tasks, self.args.seed)
         done = 0
         if self.resumed is not None:
             done = self.resumed.step

@@ -16,17 +16,26 @@ from s3prl_plugins.multitask.stock import stock_args
 from s3prl_plugins.multitask.upstream import build_upstream
 from s3prl_plugins.upstream.hubert.checkpoint import write_checkpoint
 
-__all__ = ["export_upstream"]
+__all__ = ["encoder_content", "export_upstream"]
 
 
 def export_upstream(run_folder: Path, target: Path, half: bool = False) -> Path:
-    """Write the encoder of a run's newest whole checkpoint in s3prl's converted HuBERT format; returns `target`.
+    """Write `encoder_content` of a run; returns `target`.
+
+    :param half: float16 on disk, half the size; both loaders give float32.
+    :raises CheckpointError: as there.
+    """
+    write_checkpoint(target, encoder_content(run_folder), half)
+    return target
+
+
+def encoder_content(run_folder: Path) -> dict[str, Any]:
+    """The encoder of a run's newest whole checkpoint in s3prl's converted HuBERT format.
 
     Stock `-u hubert_local -k FILE` and `-u mtl_hubert_local -k FILE` both load it. Beside s3prl's keys it holds `mtl`:
     padding (the mode the run was trained in, which mtl_hubert_local goes on with), tasks, step, seed, upstream.
 
     :param run_folder: of a joint run, or one of its `states-<step>.ckpt`.
-    :param half: float16 on disk, half the size; both loaders give float32.
     :raises CheckpointError: the run has no whole checkpoint, its encoder was frozen, or is no HuBERT.
     """
     found, _ = checkpoints.newest_whole(run_folder)
@@ -49,8 +58,7 @@ def export_upstream(run_folder: Path, target: Path, half: bool = False) -> Path:
         "seed": found.args["seed"],
         "upstream": name,
     }
-    write_checkpoint(target, {**parts, "model_weight": weights, "mtl": about}, half)
-    return target
+    return {**parts, "model_weight": weights, "mtl": about}
 
 
 def _check(parts: Mapping[str, Any], weights: Mapping[str, Tensor], run_folder: Path) -> None:

@@ -51,6 +51,7 @@ class JointModel(nn.Module):
         self.shelves: Mapping[str, Shelf] = {}
         """Task -> how its states are stored; a task that is not here computes them each time."""
         mixes = [LayerMix(layers, normalize) for _ in ([0] if shared_featurizer else tasks)]
+        self._one_featurizer = shared_featurizer
         self.featurizers = nn.ModuleDict({name: mixes[i % len(mixes)] for i, name in enumerate(tasks)})
         self.heads = nn.ModuleDict()
         for name, config in tasks.items():
@@ -96,6 +97,18 @@ class JointModel(nn.Module):
         assert self.specaug is not None
         masked, _ = self.specaug(padded, lengths)
         return [row[:length] for row, length in zip(masked, lengths.tolist())]
+
+    def shared(self) -> dict[str, nn.Parameter]:
+        """Trainable parameters that all tasks use: `upstream.*`, and `featurizer.*` where it is one for all tasks."""
+        named = dict(self.trunk.named_parameters())
+        if self._one_featurizer:
+            named |= {f"featurizer.{name}": p for name, p in next(iter(self.featurizers.values())).named_parameters()}
+        return {name: parameter for name, parameter in named.items() if parameter.requires_grad}
+
+    def own(self, task: str) -> list[nn.Parameter]:
+        """Trainable parameters that only this task uses."""
+        modules = [self.heads[task]] if self._one_featurizer else [self.heads[task], self.featurizers[task]]
+        return [parameter for module in modules for parameter in module.parameters() if parameter.requires_grad]
 
     def parts(self) -> dict[str, list[nn.Parameter]]:
         """Trainable parameters by part: `upstream`, `featurizer`, and one `head/<task>` each."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from s3prl_plugins.allocator import keep_freed_memory
 from s3prl_plugins.config import merge
 from s3prl_plugins.errors import ConfigError, UserError
 from s3prl_plugins.heads.audio import SAMPLE_RATE
@@ -43,6 +44,7 @@ class MultitaskRunner:
 
     def __init__(self, args: argparse.Namespace, config: Mapping[str, Any]) -> None:
         self.args = args
+        keep_freed_memory()
         with _one_line_errors(args):
             if args.downstream_variant is not None:
                 config = merge(config, {"superb": {"er": {"corpus": {"fold": args.downstream_variant}}}})

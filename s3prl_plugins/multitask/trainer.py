@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import math
 import time
-from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-import torch
 from torch import nn
 from tqdm import tqdm
 
+from s3prl_plugins.balancers import Balancer
 from s3prl_plugins.logs import MetricLogger, task_metric
-from s3prl_plugins.multitask.balancers import Balancer
 from s3prl_plugins.multitask.config import RunnerConfig
 from s3prl_plugins.multitask.joint import JointModel
 from s3prl_plugins.multitask.optim import Optimizers, clip_gradients
+from s3prl_plugins.multitask.step import JointStep, StepGradients
 from s3prl_plugins.multitask.streams import TaskStream
-from s3prl_plugins.seeding import seeded
 
 __all__ = ["Trainer"]
 
@@ -27,8 +26,9 @@ __all__ = ["Trainer"]
 class Trainer:
     """Joint training of a model from a step to the end.
 
-    In a step each task in turn draws its batch, goes forward and backward, and frees its graph; gradients add up.
-    Activation memory is that of one task. Dropout and SpecAugment depend on (seed, step, task) only.
+    In a step each task in turn draws its batch, goes forward and backward, and frees its graph: activation memory is
+    that of one task. A task whose loss or gradient is not finite is left out of the step, the others go on; what is left
+    out is counted in the log.
     """
 
     model: JointModel
@@ -41,11 +41,15 @@ class Trainer:
     save: Callable[[int], None]
     evaluate: Callable[[int], None]
 
+    def __post_init__(self) -> None:
+        accumulate = self.config.gradient_accumulate_steps
+        self.gradients = JointStep(self.model, self.streams, self.balancer, accumulate, self.seed)
+
     def run(self, first: int) -> None:
         """Train from step `first` (1 for a new run) to `total_steps`, logging, evaluating and saving on the way."""
         config = self.config
         self.model.train()
-        parts, meter = self.model.parts(), _Meter()
+        parts, meter = self.model.parts(), _Meter(self.streams)
         with tqdm(total=config.total_steps, initial=first - 1, desc="joint", unit="step", dynamic_ncols=True) as bar:
             for step in range(first, config.total_steps + 1):
                 self._step(step, parts, meter)
@@ -62,43 +66,54 @@ class Trainer:
                     self.save(step)
 
     def _step(self, step: int, parts: Mapping[str, list[nn.Parameter]], meter: _Meter) -> None:
-        weights = self.balancer.weights(step)
         self.optimizers.zero_grad()
-        accumulate = self.config.gradient_accumulate_steps
-        for micro in range(accumulate):
-            for task, stream in self.streams.items():
-                batch = stream.next()
-                with seeded(self.seed, "step", step, micro, task):
-                    loss = self.model.loss(task, batch).mean
-                torch.autograd.backward(loss * (weights[task] / accumulate))
-                meter.add(task_metric("train", task, "loss"), float(loss.detach()))
-                meter.seconds += batch.seconds
+        found = self.gradients(step)
         norms = clip_gradients(parts, self.config.gradient_clipping)
+        if found.again is not None and not all(map(math.isfinite, norms.values())):
+            found = found.again()
+            norms = clip_gradients(parts, self.config.gradient_clipping)
+        meter.take(found)
         for part, norm in norms.items():
             meter.add(f"train/grad_norm/{part}", norm)
-        if all(math.isfinite(norm) for norm in norms.values()):
+        if found.left_out:
+            named = ", ".join(found.left_out)
+            tqdm.write(f"[multitask] step {step}: loss or gradient of {named} is not finite; left out of this step")
+        if found.losses and all(map(math.isfinite, norms.values())):
+            self.balancer.observe(step, found.losses)
             self.optimizers.step(step)
         else:
-            broken = ", ".join(part for part, norm in norms.items() if not math.isfinite(norm))
-            tqdm.write(f"[multitask] step {step}: gradient of {broken} is not finite; the step is left out")
+            tqdm.write(f"[multitask] step {step}: no finite gradient; the step is left out")
             meter.skipped += 1
 
 
 class _Meter:
     """Means since the last log entry, and audio throughput."""
 
-    def __init__(self) -> None:
+    def __init__(self, tasks: Iterable[str]) -> None:
+        self._tasks = tuple(tasks)
         self._reset()
 
     def _reset(self) -> None:
         self._values: defaultdict[str, list[float]] = defaultdict(list)
+        self._left_out: Counter[str] = Counter()
         self.seconds, self.skipped, self._start = 0.0, 0, time.perf_counter()
 
     def add(self, name: str, value: float) -> None:
         self._values[name].append(value)
 
+    def take(self, found: StepGradients) -> None:
+        for task, loss in found.losses.items():
+            self.add(task_metric("train", task, "loss"), loss)
+        for name, value in found.shown.items():
+            self.add(name, value)
+        self._left_out.update(found.left_out)
+        self.seconds += found.seconds
+
     def flush(self) -> dict[str, float]:
-        entry = {name: sum(values) / len(values) for name, values in self._values.items()}
+        """Of a task, means over the steps that it took part in (a loss that is not a number if there was none)."""
+        entry = {task_metric("train", task, "loss"): math.nan for task in self._tasks}
+        entry |= {name: sum(values) / len(values) for name, values in self._values.items()}
+        entry |= {task_metric("train", task, "left_out"): float(self._left_out[task]) for task in self._tasks}
         entry["train/audio_seconds_per_second"] = self.seconds / (time.perf_counter() - self._start)
         entry["train/skipped_steps"] = float(self.skipped)
         self._reset()

@@ -16,6 +16,7 @@ from torchaudio.functional import compute_deltas
 from tqdm import tqdm
 
 from s3prl_plugins.errors import ConfigError
+from s3prl_plugins.files import whole_file
 from s3prl_plugins.heads.audio import SAMPLE_RATE, load
 from s3prl_plugins.pretrain.speech import Crop, Frames, Utterance
 from s3prl_plugins.seeding import derive, generator
@@ -67,10 +68,8 @@ class Targets:
 
     def save(self, path: Path) -> None:
         """Write all of it, whole or not at all."""
-        part = path.with_suffix(".part")
-        with part.open("wb") as file:
+        with whole_file(path) as file:
             np.savez(file, labels=self.labels, offsets=self.offsets, clusters=self.clusters)
-        part.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> Targets:

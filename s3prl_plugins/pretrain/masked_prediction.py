@@ -38,11 +38,16 @@ class MaskedPrediction(nn.Module):
         self.mask_share, self.mask_length, self.temperature = mask_share, mask_length, temperature
 
     def forward(self, batch: Batch, random: torch.Generator) -> Losses:
+        losses, _ = self.predict(batch, random)
+        return losses
+
+    def predict(self, batch: Batch, random: torch.Generator) -> tuple[Losses, Tensor]:
+        """The losses, and the last layer's states, (crops, frames, dim), that they were computed from."""
         rows, frames = len(batch.crops), batch.crops[0].frames
         device = batch.waves.device
         mask = span_mask(rows, frames, self.mask_share, self.mask_length, random).to(device)
         labels = self.targets.crops(batch.crops).to(device)
-        logits, penalty = predict_clusters(self.hubert, batch.waves, mask, self.temperature)
+        logits, penalty, states = predict_clusters(self.hubert, batch.waves, mask, self.temperature)
         hits = logits.argmax(-1) == labels
         terms = {
             "masked": F.cross_entropy(logits[mask], labels[mask]),
@@ -50,15 +55,16 @@ class MaskedPrediction(nn.Module):
             "penalty": penalty,
         }
         shown = {"masked_acc": float(hits[mask].float().mean()), "unmasked_acc": float(hits[~mask].float().mean())}
-        return Losses(terms, shown)
+        return Losses(terms, shown), states
 
 
-def predict_clusters(hubert: Any, waves: Tensor, mask: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """Logits of every frame and the feature penalty.
+def predict_clusters(hubert: Any, waves: Tensor, mask: Tensor, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits of every frame, the feature penalty, the last layer's states.
 
     :param waves: (batch, samples), nothing padded.
     :param mask: (batch, frames), True where the frame is replaced by the mask vector.
-    :return: (batch, frames, clusters) cosine over temperature, float32; mean square of the convolutions' output.
+    :return: (batch, frames, clusters) cosine over temperature, float32; mean square of the convolutions' output;
+        (batch, frames, dim).
     """
     features = hubert.forward_features(waves)
     penalty = features.float().pow(2).mean()
@@ -70,4 +76,4 @@ def predict_clusters(hubert: Any, waves: Tensor, mask: Tensor, temperature: floa
     states, _ = hubert.encoder(states, padding_mask=None)
     predicted = F.normalize(hubert.final_proj(states).float(), dim=-1)
     codewords = F.normalize(hubert.label_embs_concat.float(), dim=-1)
-    return predicted @ codewords.T / temperature, penalty
+    return predicted @ codewords.T / temperature, penalty, states

@@ -14,7 +14,7 @@ from s3prl_plugins.heads.audio import SAMPLE_RATE, load, seconds
 from s3prl_plugins.problems import Problems
 from s3prl_plugins.seeding import generator
 
-__all__ = ["Crop", "Crops", "Frames", "Utterance", "find_speech", "load_crops", "split_speech"]
+__all__ = ["Crop", "Crops", "Frames", "PairedCrops", "Utterance", "find_speech", "load_crops", "split_speech"]
 
 _KINDS = (".flac", ".wav")
 _BUCKET = 50
@@ -125,6 +125,13 @@ class Crops:
         frames = min(self.longest, *(lengths[index] for index in members))
         starts = [int(torch.randint(lengths[index] - frames + 1, (), generator=random)) for index in members]
         return [Crop(index, first, frames) for index, first in zip(members, starts)]
+
+
+class PairedCrops(Crops):
+    """Batches of one crop are left out, for objectives that need another utterance."""
+
+    def epoch(self, number: int) -> list[list[Crop]]:
+        return [batch for batch in super().epoch(number) if len(batch) > 1]
 
 
 def load_crops(utterances: Sequence[Utterance], crops: Sequence[Crop], frames: Frames) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -15,10 +14,13 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from s3prl_plugins.errors import CheckpointError, ConfigError, nearest
+from s3prl_plugins.balancers import Balancer, FixedWeights
+from s3prl_plugins.errors import CheckpointError
+from s3prl_plugins.files import save_whole
 from s3prl_plugins.logs import RunLogger
 from s3prl_plugins.pretrain.config import TrainConfig
 from s3prl_plugins.pretrain.objective import Batch, Losses
+from s3prl_plugins.pretrain.parameters import by_part, by_rate
 from s3prl_plugins.pretrain.speech import Crop, Crops, load_crops
 from s3prl_plugins.schedules import linear_schedule
 from s3prl_plugins.seeding import generator, seeded
@@ -36,16 +38,19 @@ class Pretrainer:
 
     :param model: an `Objective`; parameters that need no gradient are left alone.
     :param folder: holds `training.pt`, `metrics.jsonl` and TensorBoard events.
+    :param apart: beginnings of parameters' names; the gradient of each such part is clipped by its own norm.
+    :param balancer: weighs the losses, 1 where it names none; by default `config.weights`.
     """
 
     def __init__(
         self, model: nn.Module, train: Crops, held_out: Crops, config: TrainConfig, folder: Path, seed: int,
-        device: torch.device,
+        device: torch.device, apart: Sequence[str] = (), balancer: Balancer | None = None,
     ) -> None:  # fmt: skip
         self.model, self.train_crops, self.held_out = model.to(device), train, held_out
         self.config, self.folder, self.seed, self.device = config, folder, seed, device
-        self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        groups = _by_rate(model, config)
+        self.balancer = balancer or FixedWeights(tuple(config.weights), config.weights)
+        self.parts = by_part(model, apart)
+        groups = by_rate(model, config)
         self.rates = list(groups)
         self.optimizer = torch.optim.AdamW(
             [{"params": parameters} for parameters in groups.values()],
@@ -91,17 +96,17 @@ class Pretrainer:
         return meter.means()
 
     def _step(self, step: int, batches: Iterator[Sequence[Crop]], meter: _Meter) -> None:
-        config = self.config
+        config, weights = self.config, self.balancer.weights(step)
         self.optimizer.zero_grad(set_to_none=True)
         for micro in range(config.accumulate):
             crops = next(batches)
             with seeded(self.seed, "step", step, micro):
                 losses = self._forward(crops, generator(self.seed, "mask", step, micro))
-            terms = [config.weights.get(name, 1.0) * term for name, term in losses.terms.items()]
+            terms = [weights.get(name, 1.0) * term for name, term in losses.terms.items()]
             torch.autograd.backward(torch.stack(terms).sum() / config.accumulate)
             meter.take(losses, 1, "train")
             meter.seconds += len(crops) * crops[0].frames * self.train_crops.frames.rate / 16000
-        norm = float(nn.utils.clip_grad_norm_(self.parameters, config.clip))
+        norm = math.hypot(*(float(nn.utils.clip_grad_norm_(part, config.clip)) for part in self.parts))
         meter.add("train/grad_norm", norm, 1)
         factor = linear_schedule(step, round(config.warmup * config.steps), config.steps + 1)
         for group, rate in zip(self.optimizer.param_groups, self.rates):
@@ -135,6 +140,7 @@ class Pretrainer:
             state = torch.load(path, map_location="cpu", weights_only=True)
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
+            self.balancer.load_state_dict(state.get("balancer", {}))
         except (RuntimeError, ValueError, KeyError, EOFError) as error:
             reason = " ".join(str(error).split())[:200]
             raise CheckpointError(f"{path} does not fit this run ({reason}); remove it or choose another -p") from error
@@ -143,29 +149,9 @@ class Pretrainer:
     def _save(self, step: int) -> None:
         state: dict[str, Any] = {
             "step": step, "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(),
+            "balancer": self.balancer.state_dict(),
         }  # fmt: skip
-        part = self.folder / f"{_STATE}.part"
-        with part.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(self.folder / _STATE)
-
-
-def _by_rate(model: nn.Module, config: TrainConfig) -> dict[float, list[nn.Parameter]]:
-    """Learning rate -> the parameters it is for; `config.lr` and those that `config.lr_of` does not name first."""
-    groups: dict[float, list[nn.Parameter]] = {config.lr: []}
-    unused = set(config.lr_of)
-    for name, parameter in model.named_parameters():
-        fitting = [start for start in config.lr_of if name.startswith(start)]
-        unused -= set(fitting)
-        rate = config.lr_of[max(fitting, key=len)] if fitting else config.lr
-        if parameter.requires_grad:
-            groups.setdefault(rate, []).append(parameter)
-    if unused:
-        parts = {name.partition(".")[0] for name, _ in model.named_parameters()}
-        raise ConfigError(f"train.lr_of names {min(unused)!r}, no parameter's; {nearest(min(unused), parts)}")
-    return {rate: parameters for rate, parameters in groups.items() if parameters}
+        save_whole(self.folder / _STATE, state)
 
 
 class _Meter:

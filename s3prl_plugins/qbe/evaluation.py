@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from s3prl_plugins.config import plain
 from s3prl_plugins.errors import ConfigError, CorpusError
+from s3prl_plugins.files import write_whole
 from s3prl_plugins.heads.audio import SAMPLE_RATE
 from s3prl_plugins.heads.contract import Example
 from s3prl_plugins.heads.corpora.quesst14 import QbeReader
@@ -152,9 +153,7 @@ class _Kept:
     def add(self, layer: int, score: float) -> None:
         self.scores[layer] = score
         content = {"made_from": self._made_from, "mtwv": {str(key): self.scores[key] for key in sorted(self.scores)}}
-        part = self._path.with_suffix(".part")
-        part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        part.replace(self._path)
+        write_whole(self._path, json.dumps(content, indent=2) + "\n")
 
     def _read(self) -> dict[str, Any]:
         try:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
 
-__all__ = ["answer_text", "segments"]
+__all__ = ["answer_text", "runs", "segments"]
 
 
 def answer_text(answer: Any, stretch: float) -> str:
@@ -31,6 +32,11 @@ def segments(logits: Tensor, stretch: float) -> list[tuple[float, float]]:
 
     :param logits: (frames,).
     """
-    active = [False, *(logits > 0).tolist(), False]
-    edges = [index for index in range(1, len(active)) if active[index] != active[index - 1]]
-    return [((start - 1) * stretch, (stop - 1) * stretch) for start, stop in zip(edges[::2], edges[1::2])]
+    return [(start * stretch, stop * stretch) for start, stop in runs((logits > 0).tolist())]
+
+
+def runs(active: Sequence[bool]) -> list[tuple[int, int]]:
+    """First index of every run of true values, and one past its last."""
+    padded = [False, *active, False]
+    edges = [index for index in range(len(active) + 1) if padded[index] != padded[index + 1]]
+    return list(zip(edges[::2], edges[1::2]))

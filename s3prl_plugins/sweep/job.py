@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from s3prl_plugins.allocator import keep_freed_memory
 from s3prl_plugins.errors import ConfigError, UserError
 
 __all__ = ["Job", "execute", "train_and_score"]
@@ -101,6 +102,7 @@ def _end_with_parent() -> None:
 def _main() -> int:
     with open(0, "rb", buffering=0, closefd=False) as stdin:
         job = Job(**json.loads(stdin.readline()))
+    keep_freed_memory()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         execute(job)

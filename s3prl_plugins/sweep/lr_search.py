@@ -12,6 +12,7 @@ from typing import Any
 
 from s3prl_plugins.config import merge
 from s3prl_plugins.errors import CheckpointError, ConfigError, CorpusError
+from s3prl_plugins.files import write_whole
 from s3prl_plugins.multitask.scenario_config import LrSearchConfig
 from s3prl_plugins.superb.cards import TaskCard, card
 from s3prl_plugins.sweep.job import train_and_score
@@ -127,6 +128,4 @@ def _record(folder: Path, task: TaskCard, steps: int, tried: Sequence[Try], chos
         "tried": [{"lr": entry.lr, "score": entry.score, "loss": entry.loss} for entry in tried],
         "chosen": chosen,
     }
-    part = folder / f"{_RECORD}.part"
-    part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    part.replace(folder / _RECORD)
+    write_whole(folder / _RECORD, json.dumps(content, indent=2) + "\n")

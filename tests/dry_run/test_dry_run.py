@@ -216,8 +216,9 @@ def test_costs_of_a_batch_are_those_of_running_it(padding: str, tiny_corpus: Pat
         assert expected.saved == pytest.approx(found.saved, rel=0.1)
 
 
-def test_memory_adds_up(tiny: Path, tmp_path: Path) -> None:
-    change = {"corpus_root": str(tmp_path), "tasks": ["sid"]}
+@pytest.mark.parametrize("balancer", ["fixed", "pcgrad"])
+def test_memory_adds_up(balancer: str, tiny: Path, tmp_path: Path) -> None:
+    change = {"corpus_root": str(tmp_path), "tasks": ["sid"], "balancer": {"name": balancer}}
     text = dry_run(arguments(tmp_path, tiny), merge(load_yaml(find_config("all_task_mini")), change))
     rows = {
         name: float(cells[0]) for name, cells in table(text, "Memory of training").items() if name != "GB" and cells
@@ -227,6 +228,8 @@ def test_memory_adds_up(tiny: Path, tmp_path: Path) -> None:
     weights = 4 * int(table(text, "Parameters")["all"][0].replace(",", "")) / 1e9
     assert rows["weights"] == rows["gradients"] == pytest.approx(weights, abs=0.005)
     assert rows["optimizer states"] == pytest.approx(2 * weights, abs=0.01)  # AdamW
+    kept = rows.get("one gradient a task (pcgrad)", 0)
+    assert 0.5 * weights < kept < weights if balancer == "pcgrad" else not kept
 
 
 def test_hubert_base_with_random_weights_stands_in(tmp_path: Path) -> None:

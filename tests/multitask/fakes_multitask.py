@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,12 @@ from torch import Tensor, nn
 
 from s3prl_plugins.heads.contract import Example
 from s3prl_plugins.heads.task import BatchConfig
-from s3prl_plugins.multitask.config import task_configs
+from s3prl_plugins.multitask.balancers import build_balancer
+from s3prl_plugins.multitask.config import RunConfig, run_config, task_configs
 from s3prl_plugins.multitask.joint import JointModel
+from s3prl_plugins.multitask.optim import Optimizers
 from s3prl_plugins.multitask.streams import TaskStream
+from s3prl_plugins.multitask.trainer import Trainer
 from s3prl_plugins.multitask.trunk import Trunk
 from s3prl_plugins.seeding import seeded
 from s3prl_plugins.superb.cards import card
@@ -82,3 +86,64 @@ MAPPING: dict[str, Any] = {
     "optimizer": {"upstream": {"lr": 1e-3}, "heads": {"lr": 1e-2}},
     "runner": {"total_steps": 30},
 }
+
+SPECAUG = {"time_mask_width_range": [0, 4], "freq_mask_width_range": [0, 4], "time_warp_window": 2}
+
+
+class Entries:
+    def __init__(self) -> None:
+        self.steps: dict[int, Mapping[str, float]] = {}
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        self.steps[step] = values
+
+    def close(self) -> None:
+        pass
+
+
+class Run:
+    """A run in memory that can be saved and restored as the experiment does it."""
+
+    def __init__(
+        self, config: RunConfig, model: JointModel | None = None, tasks: tuple[str, ...] = ("ks", "sid")
+    ) -> None:
+        self.model = model or joint_model(tasks, specaug=SPECAUG)
+        self.streams, self.log = streams(tasks), Entries()
+        self.evaluated: list[int] = []
+        runner = config.runner
+        self.optimizers = Optimizers(self.model.parts(), config.optimizer, runner.warmup_steps, runner.total_steps)
+        self.states: dict[int, dict[str, Any]] = {}
+        self.balancer = build_balancer(config.balancer, tasks, 7)
+        self.trainer = Trainer(
+            self.model, self.streams, self.optimizers, self.balancer, runner, 7, self.log,
+            self.save, self.evaluated.append,
+        )  # fmt: skip
+
+    def save(self, step: int) -> None:
+        state = {
+            "model": self.model.state_dict(),
+            "optimizers": self.optimizers.state_dict(),
+            "balancer": self.balancer.state_dict(),
+            "streams": {name: stream.state_dict() for name, stream in self.streams.items()},
+        }
+        self.states[step] = {name: _copy(part) for name, part in state.items()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.optimizers.load_state_dict(state["optimizers"])
+        self.balancer.load_state_dict(state["balancer"])
+        for name, source in self.streams.items():
+            source.load_state_dict(state["streams"][name])
+
+
+def _copy(state: Any) -> Any:
+    if isinstance(state, dict):
+        return {key: _copy(value) for key, value in state.items()}
+    if isinstance(state, list):
+        return [_copy(value) for value in state]
+    return state.clone() if isinstance(state, torch.Tensor) else state
+
+
+def config(balancer: dict[str, Any] | None = None, **runner: Any) -> RunConfig:
+    mapping = {**MAPPING, "runner": {**MAPPING["runner"], **runner}}
+    return run_config({**mapping, "balancer": balancer} if balancer else mapping)

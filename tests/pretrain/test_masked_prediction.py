@@ -53,11 +53,11 @@ def test_masked_frames_hear_nothing(batch: Batch, targets: Targets) -> None:
     """With everything masked the logits do not depend on the audio."""
     model = load_model(random_checkpoint("tiny", 0, CLUSTERS)).eval()
     everything = torch.ones(3, COUNT, dtype=torch.bool)
-    first, _ = predict_clusters(model, batch.waves, everything, 0.1)
-    second, _ = predict_clusters(model, -batch.waves.flip(0), everything, 0.1)
+    first, *_ = predict_clusters(model, batch.waves, everything, 0.1)
+    second, *_ = predict_clusters(model, -batch.waves.flip(0), everything, 0.1)
     torch.testing.assert_close(first, second)
     nothing = torch.zeros(3, COUNT, dtype=torch.bool)
-    heard, _ = predict_clusters(model, batch.waves, nothing, 0.1)
+    heard, *_ = predict_clusters(model, batch.waves, nothing, 0.1)
     assert not torch.allclose(heard, first)
 
 
@@ -78,7 +78,7 @@ def test_the_encoder_is_what_s3prl_loads(tmp_path: Path, batch: Batch) -> None:
     upstream = hub.hubert_local(ckpt=str(tmp_path / "hubert.pt")).eval()
     with torch.no_grad():
         states = upstream([batch.waves[0]])["hidden_states"][-1]
-        logits, _ = predict_clusters(upstream.model, batch.waves[:1], torch.zeros(1, COUNT, dtype=torch.bool), 0.1)
+        logits, *_ = predict_clusters(upstream.model, batch.waves[:1], torch.zeros(1, COUNT, dtype=torch.bool), 0.1)
         expected = F.normalize(upstream.model.final_proj(states), dim=-1)
     codewords = F.normalize(upstream.model.label_embs_concat, dim=-1)
     torch.testing.assert_close(logits, expected @ codewords.T / 0.1, rtol=1e-4, atol=1e-4)

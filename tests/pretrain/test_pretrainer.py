@@ -14,6 +14,7 @@ from s3prl_plugins.errors import CheckpointError, ConfigError
 from s3prl_plugins.logs import read_metrics
 from s3prl_plugins.pretrain.config import TrainConfig
 from s3prl_plugins.pretrain.objective import Batch, Losses
+from s3prl_plugins.pretrain.parameters import by_part
 from s3prl_plugins.pretrain.speech import Crops, Frames, find_speech
 from s3prl_plugins.pretrain.trainer import Pretrainer
 
@@ -119,3 +120,54 @@ def test_state_of_another_model_is_refused(crops: Crops, tmp_path: Path) -> None
     other = Pretrainer(nn.Linear(2, 2), crops, crops, CONFIG, tmp_path / "run", 0, torch.device("cpu"))
     with pytest.raises(CheckpointError, match=r"training\.pt does not fit this run"):
         other.run()
+
+
+def test_parts_are_clipped_apart(crops: Crops, tmp_path: Path) -> None:
+    """A huge gradient elsewhere leaves a part's own as it is: Adam's first moment after a step is a tenth of it."""
+    config = replace(CONFIG, steps=1, clip=20.0, betas=(0.9, 0.999))
+
+    def moment(name: str, weight: float, apart: list[str]) -> float:
+        changed = replace(config, weights={"noise": weight})
+        trainer = Pretrainer(Level(), crops, crops, changed, tmp_path / name, 0, torch.device("cpu"), apart)
+        trainer.run()
+        return float(trainer.optimizer.state[trainer.model.get_parameter("level")]["exp_avg"])
+
+    alone = moment("alone", 0.0, [])
+    assert moment("apart", 1e6, ["level"]) == alone
+    assert abs(moment("together", 1e6, [])) < 1e-3 * abs(alone)
+    assert [len(part) for part in by_part(Level(), ["level", "none"])] == [1, 1]
+
+
+def test_a_balancer_weighs_each_step_and_its_state_is_kept(crops: Crops, tmp_path: Path) -> None:
+    class Rising:
+        """Weight `seen / 10`, where `seen` counts the steps."""
+
+        seen = 0
+
+        def weights(self, step: int) -> dict[str, float]:
+            self.seen += 1
+            return {"level": self.seen / 10}
+
+        def state_dict(self) -> dict[str, int]:
+            return {"seen": self.seen}
+
+        def load_state_dict(self, state: dict[str, int]) -> None:
+            self.seen = state["seen"]
+
+    def run(folder: Path, steps: int) -> Pretrainer:
+        config = replace(CONFIG, steps=steps, lr=0.0, betas=(0.0, 0.999), clip=1e9)
+        balancer = Rising()
+        trainer = Pretrainer(Level(), crops, crops, config, folder, 0, torch.device("cpu"), balancer=balancer)
+        trainer.run()
+        assert balancer.seen == steps
+        return trainer
+
+    def gradient(trainer: Pretrainer, name: str) -> float:
+        return float(trainer.optimizer.state[trainer.model.get_parameter(name)]["exp_avg"])
+
+    run(tmp_path / "cut", 2)
+    cut, whole = run(tmp_path / "cut", 4), run(tmp_path / "whole", 4)
+    plain = _trainer(crops, tmp_path / "plain", replace(whole.config, weights={}))
+    plain.run()
+    assert gradient(cut, "level") == gradient(whole, "level") == pytest.approx(0.4 * gradient(plain, "level"))
+    assert gradient(whole, "other") == pytest.approx(-14.0)  # not named: weight 1

@@ -15,9 +15,9 @@ from s3prl_plugins.errors import CheckpointError, ConfigError, CorpusError
 from s3prl_plugins.logs import read_metrics
 from s3prl_plugins.multitask.config import shipped_configs
 from s3prl_plugins.pretrain.multi_worker import MultiWorker
-from s3prl_plugins.pretrain.speech import Utterance
+from s3prl_plugins.pretrain.speech import PairedCrops, Utterance
 from s3prl_plugins.pretrain.trainer import Pretrainer
-from s3prl_plugins.upstream.pase.pretraining import FRAMES, PairedCrops, PasePretraining, build_objective, pretrain
+from s3prl_plugins.upstream.pase.pretraining import FRAMES, PasePretraining, build_objective, pretrain
 
 CPU = torch.device("cpu")
 WORKERS = {"waveform": 0.5, "mfcc": 1.0, "f0": 0.3, "lim": 1.0, "gim": 1.0, "spc": 2.0}

@@ -16,7 +16,7 @@ from s3prl_plugins.errors import CheckpointError
 from s3prl_plugins.plugin import UPSTREAMS
 from s3prl_plugins.upstream.pase.checkpoint import load_encoder, write_checkpoint
 from s3prl_plugins.upstream.pase.encoder import ENCODERS, PaseEncoder
-from s3prl_plugins.upstream.pase.hubconf import TINY, pase_multitask_local, pase_multitask_tiny, pase_multitask_url
+from s3prl_plugins.upstream.pase.hubconf import TINY, pase_multitask_local, pase_multitask_url
 
 
 @pytest.fixture(scope="module")
@@ -242,9 +242,6 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
         pase_multitask_local(ckpt=None)
     with pytest.raises(CheckpointError, match="needs the address of a checkpoint, found none"):
         pase_multitask_url(ckpt=None)
-    if not TINY.is_file():
-        with pytest.raises(CheckpointError, match="cannot be read"):
-            pase_multitask_tiny(ckpt=None, model_config=None, refresh=False)
 
 
 def test_the_stock_command_trains_keyword_spotting_on_it(

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from s3prl_plugins.errors import ConfigError, nearest
+from s3prl_plugins.files import save_whole
 
 __all__ = ["SIZES", "load_model", "random_checkpoint", "write_checkpoint"]
 
@@ -99,7 +100,4 @@ def write_checkpoint(path: Path, content: Mapping[str, Any], half: bool = False)
         weights = content["model_weight"].items()
         halved = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in weights}
         content = {**content, "model_weight": halved}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    torch.save(dict(content), part)
-    part.replace(path)
+    save_whole(path, dict(content))

@@ -18,13 +18,13 @@ from s3prl_plugins.pretrain.claim import claim
 from s3prl_plugins.pretrain.clusters import FrameFeatures, Targets, fit_clusters, make_targets, mfcc
 from s3prl_plugins.pretrain.config import SpeechConfig, TrainConfig
 from s3prl_plugins.pretrain.masked_prediction import MaskedPrediction
-from s3prl_plugins.pretrain.speech import Crops, Frames, Utterance, find_speech, split_speech
+from s3prl_plugins.pretrain.material import Material, gather
+from s3prl_plugins.pretrain.speech import Frames
 from s3prl_plugins.pretrain.trainer import Pretrainer
 from s3prl_plugins.upstream.hubert.checkpoint import SIZES, load_model, random_checkpoint, write_checkpoint
 
 __all__ = ["HubertPretraining", "pretrain", "state_features"]
 
-_RATE = 16000
 _CPU = torch.device("cpu")
 
 
@@ -84,14 +84,9 @@ def pretrain(mapping: Mapping[str, Any], folder: Path, seed: int, device: torch.
     """
     config = build(HubertPretraining, mapping)
     frames = Frames()
-    least = max(2, frames.count(round(config.speech.shortest * _RATE)))
-    utterances = find_speech(config.speech.folders, frames, least)
-    train, held_out = split_speech(utterances, config.speech.held_out, seed)
-    if not train:
-        raise ConfigError(f"speech.held_out is {config.speech.held_out} and leaves nothing to train on; lower it")
-    claim(folder, config, seed, utterances)
-    seconds = sum(utterances[index].samples for index in train) / _RATE
-    tqdm.write(f"{len(train)} utterances, {seconds / 3600:.2f} h to train on; {len(held_out)} held out")
+    speech = gather(config.speech, frames, seed, paired=False)
+    claim(folder, config, seed, speech.utterances)
+    speech.tell()
     previous: Path | None = None
     for number, iteration in enumerate(config.iterations, 1):
         place = folder / f"iteration{number}"
@@ -103,16 +98,12 @@ def pretrain(mapping: Mapping[str, Any], folder: Path, seed: int, device: torch.
                 if previous is None or iteration.targets == "mfcc"
                 else state_features(previous, iteration.layer, device)
             )
-            targets = _targets(place, utterances, train, features, iteration, frames, seed)
+            targets = _targets(place, speech, features, iteration, seed)
             tqdm.write(f"iteration {number}: guessing without hearing costs {targets.prior_entropy:.3f} nats a frame")
             content = _start(config, iteration, previous, seed + number)
             model = load_model(content)
             objective = MaskedPrediction(model, targets, config.mask_share, config.mask_length, config.temperature)
-            longest = frames.count(round(config.speech.longest * _RATE))
-            crops = [
-                Crops(utterances, chosen, frames, config.speech.batch, longest, seed + number)
-                for chosen in (train, held_out)
-            ]
+            crops = [speech.crops(chosen, seed + number) for chosen in (speech.train, speech.held_out)]
             Pretrainer(objective, crops[0], crops[1], iteration.train, place, seed + number, device).run()
             weights = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
             write_checkpoint(target, {**content, "model_weight": weights})
@@ -142,16 +133,13 @@ def state_features(checkpoint: Path, layer: int, device: torch.device = _CPU) ->
     return features
 
 
-def _targets(
-    place: Path, utterances: list[Utterance], train: list[int], features: FrameFeatures, iteration: IterationConfig,
-    frames: Frames, seed: int,
-) -> Targets:  # fmt: skip
+def _targets(place: Path, speech: Material, features: FrameFeatures, iteration: IterationConfig, seed: int) -> Targets:
     path = place / "targets.npz"
     if path.is_file():
         return Targets.load(path)
-    centres = fit_clusters(utterances, train, features, iteration.clusters, iteration.cluster_share, seed)
+    centres = fit_clusters(speech.utterances, speech.train, features, iteration.clusters, iteration.cluster_share, seed)
     np.save(place / "centres.npy", centres)
-    targets = make_targets(utterances, features, centres, frames)
+    targets = make_targets(speech.utterances, features, centres, speech.frames)
     targets.save(path)
     return targets
 

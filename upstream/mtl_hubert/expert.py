@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import ast
-import pickle
 from pathlib import Path
 from typing import Any
 
-import torch
 from s3prl.upstream.hubert.expert import UpstreamExpert as HubertExpert
 from torch import Tensor
 
 from s3prl_plugins.errors import CheckpointError
+from s3prl_plugins.upstream.files import read_content
 from s3prl_plugins.upstream.lengths import states_alone
 
 __all__ = ["UpstreamExpert"]
@@ -59,11 +58,7 @@ class UpstreamExpert(HubertExpert):  # type: ignore[misc]  # s3prl is untyped
 
 def _metadata(path: Path) -> dict[str, Any]:
     """What the checkpoint says of the run, without reading its weights."""
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path} cannot be read ({reason}); pass a file of `s3prl-plugins export`") from error
+    content = read_content(path, "pass a file of `s3prl-plugins export`", mmap=True)
     found = content.get("mtl") if isinstance(content, dict) else None
     if not isinstance(found, dict) or found.get("padding") not in ("batch", "none"):
         raise CheckpointError(

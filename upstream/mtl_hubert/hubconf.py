@@ -8,10 +8,13 @@ from typing import Any
 from s3prl_plugins.upstream.files import downloaded, given_file
 from s3prl_plugins.upstream.mtl_hubert.expert import UpstreamExpert
 
-__all__ = ["TINY", "mtl_hubert_local", "mtl_hubert_tiny", "mtl_hubert_url"]
+__all__ = ["SUPERB_TINY", "TINY", "mtl_hubert_local", "mtl_hubert_tiny", "mtl_hubert_url"]
 
 TINY = Path(__file__).parent / "weights" / "mtl_hubert_tiny.pt"
 """`hubert_tiny` after joint finetuning with all nine tasks of mini-SUPERB; README.md beside this file says how."""
+
+SUPERB_TINY = TINY.with_name("superb_tiny.pt")
+"""The same encoder with its nine heads, for `s3prl_plugins.load`; superb_tiny.md beside it is its card."""
 
 
 def mtl_hubert_local(ckpt: str | Path | None = None, **kwargs: Any) -> UpstreamExpert:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from s3prl_plugins.config import build, plain
 from s3prl_plugins.errors import CheckpointError, ConfigError
+from s3prl_plugins.files import save_whole
+from s3prl_plugins.upstream.files import on_disk, read_content
 from s3prl_plugins.upstream.pase.encoder import EncoderConfig, PaseEncoder
 from s3prl_plugins.upstream.pase.released import from_released, is_released
 
@@ -25,16 +24,8 @@ def write_checkpoint(path: Path, encoder: PaseEncoder, metadata: Mapping[str, An
     :param metadata: how it was trained, plain values; kept under `metadata`.
     :param half: matrices in float16, half the size. Vectors stay float32: float16 would move band edges by up to 2 Hz.
     """
-    weights = {name: tensor.detach().cpu().clone() for name, tensor in encoder.state_dict().items()}
-    if half:
-        weights = {name: tensor.half() if tensor.ndim > 1 else tensor for name, tensor in weights.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        torch.save({"pase": plain(encoder.config), "weights": weights, "metadata": plain(dict(metadata))}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    weights = on_disk(encoder.state_dict(), half)
+    save_whole(path, {"pase": plain(encoder.config), "weights": weights, "metadata": plain(dict(metadata))})
 
 
 def load_encoder(path: str | Path) -> PaseEncoder:
@@ -59,11 +50,7 @@ def load_encoder(path: str | Path) -> PaseEncoder:
 
 
 def _content(path: Path) -> dict[str, Any | Tensor]:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path} cannot be read ({reason}); pass a checkpoint file of PASE") from error
+    content = read_content(path, "pass a checkpoint file of PASE")
     if not isinstance(content, dict):
         raise CheckpointError(
             f"{path} must hold a mapping, found {type(content).__name__}; pass a checkpoint file of PASE"

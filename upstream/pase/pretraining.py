@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-from tqdm import tqdm
 
 from s3prl_plugins import __version__
 from s3prl_plugins.config import build, plain
@@ -20,16 +18,18 @@ from s3prl_plugins.heads.audio import SAMPLE_RATE
 from s3prl_plugins.pretrain.claim import claim
 from s3prl_plugins.pretrain.config import SpeechConfig, TrainConfig
 from s3prl_plugins.pretrain.distortions import build_distortions
+from s3prl_plugins.pretrain.material import gather
 from s3prl_plugins.pretrain.multi_worker import MultiWorker
-from s3prl_plugins.pretrain.speech import Crop, Crops, Frames, Utterance, find_speech, load_crops, split_speech
+from s3prl_plugins.pretrain.sample import sample_crops
+from s3prl_plugins.pretrain.speech import Frames
 from s3prl_plugins.pretrain.targets import HOP
 from s3prl_plugins.pretrain.trainer import Pretrainer
 from s3prl_plugins.pretrain.workers import Worker, build_worker
-from s3prl_plugins.seeding import derive, generator, seeded
+from s3prl_plugins.seeding import derive, seeded
 from s3prl_plugins.upstream.pase.checkpoint import write_checkpoint
 from s3prl_plugins.upstream.pase.encoder import ENCODERS, PaseEncoder
 
-__all__ = ["FRAMES", "PairedCrops", "PasePretraining", "build_objective", "pretrain"]
+__all__ = ["FRAMES", "PasePretraining", "build_objective", "pretrain"]
 
 FRAMES = Frames(rate=HOP, width=HOP)
 """A crop of n frames has 160 n samples."""
@@ -100,13 +100,6 @@ class PasePretraining:
         return {name: weight for name, weight in self.workers.items() if weight}
 
 
-class PairedCrops(Crops):
-    """Batches of one crop are left out: LIM and GIM need another utterance."""
-
-    def epoch(self, number: int) -> list[list[Crop]]:
-        return [batch for batch in super().epoch(number) if len(batch) > 1]
-
-
 def pretrain(mapping: Mapping[str, Any], folder: Path, seed: int, device: torch.device) -> Path:
     """Train encoder and workers; returns `folder`/pase.pt, which `pase_multitask_local` loads.
 
@@ -117,21 +110,14 @@ def pretrain(mapping: Mapping[str, Any], folder: Path, seed: int, device: torch.
     """
     config = build(PasePretraining, mapping)
     objective = build_objective(config, seed)
-    utterances = find_speech(config.speech.folders, FRAMES, FRAMES.count(round(config.speech.shortest * SAMPLE_RATE)))
-    train, held_out = split_speech(utterances, config.speech.held_out, seed)
-    if min(len(train), len(held_out)) < 2:
-        raise ConfigError(
-            f"speech.held_out is {config.speech.held_out} and leaves {len(train)} utterances to train on, {len(held_out)} "
-            "to validate on; two are needed of each: change it or add speech"
-        )
-    crops, validation = (_crops(config, utterances, chosen, seed) for chosen in (train, held_out))
+    speech = gather(config.speech, FRAMES, seed)
+    crops, validation = speech.crops(speech.train, seed), speech.crops(speech.held_out, seed)
     training = dataclasses.replace(config.train, weights=config.weights)
     trainer = Pretrainer(objective, crops, validation, training, folder, seed, device)
-    claim(folder, config, seed, utterances)
-    seconds = sum(utterances[index].samples for index in train) / SAMPLE_RATE
-    tqdm.write(f"{len(train)} utterances, {seconds / 3600:.2f} h to train on; {len(held_out)} held out")
+    claim(folder, config, seed, speech.utterances)
+    speech.tell()
     if not (folder / "training.pt").is_file():
-        objective.fit(_sample(crops, config.sample, derive(seed, "sample"), device))
+        objective.fit(sample_crops(crops, config.sample, derive(seed, "sample"), device))
     trainer.run()
     facts = {"workers": config.weights, "seed": seed, "config": plain(config), "version": __version__}
     write_checkpoint(folder / "pase.pt", objective.encoder, facts, config.half)
@@ -155,23 +141,3 @@ def build_objective(config: PasePretraining, seed: int) -> MultiWorker:
             )
     distort = build_distortions(config.distortions) if config.distortions else None
     return MultiWorker(encoder, workers, config.samples, config.random_scale, distort)
-
-
-def _crops(config: PasePretraining, utterances: list[Utterance], chosen: list[int], seed: int) -> Crops:
-    longest = FRAMES.count(round(config.speech.longest * SAMPLE_RATE))
-    return PairedCrops(utterances, chosen, FRAMES, config.speech.batch, longest, seed)
-
-
-def _sample(crops: Crops, count: int, seed: int, device: torch.device) -> Iterator[tuple[Tensor, torch.Generator]]:
-    """Training crops in other batches than training has them: `count`, or up to a batch more."""
-    crops = dataclasses.replace(crops, seed=seed)
-    taken = epoch = 0
-    with tqdm(total=count, desc="normalisation", unit="chunk", dynamic_ncols=True) as bar:
-        while taken < count:
-            for number, batch in enumerate(crops.epoch(epoch)):
-                yield load_crops(crops.utterances, batch, FRAMES).to(device), generator(seed, epoch, number)
-                taken += len(batch)
-                bar.update(len(batch))
-                if taken >= count:
-                    return
-            epoch += 1

@@ -28,6 +28,9 @@ class AsTheyLie:
     def waveform(self, example: Example, generator: torch.Generator | None) -> Tensor:
         return load(example.path, example.start, example.stop)
 
+    def heard(self, wave: Tensor) -> Tensor:
+        return wave
+
     def variant(self, example: Example) -> str:
         return ""
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import Tensor
+
 from s3prl_plugins.errors import ConfigError
 from s3prl_plugins.heads.audio import SAMPLE_RATE, SHORTEST
 from s3prl_plugins.heads.contract import Example
@@ -82,6 +84,9 @@ class SdReader(AsTheyLie):
             frames = int(length * SAMPLE_RATE / self.frame_shift)
             found += self._stretches(example, frames, self.chunk_frames if split == "train" else frames, turns)
         return found
+
+    def heard(self, wave: Tensor) -> Tensor:
+        return wave[: len(wave) // self.frame_shift * self.frame_shift]
 
     def _stretches(self, whole: Example, frames: int, chunk: int, turns: Sequence[Segment]) -> list[Example]:
         """A recording of `frames` frames in pieces of at most `chunk`.

@@ -15,7 +15,7 @@ from s3prl_plugins.compat.sox import apply_effects_file
 from s3prl_plugins.errors import ConfigError, CorpusError
 from s3prl_plugins.heads.audio import header_of
 from s3prl_plugins.heads.contract import Example
-from s3prl_plugins.heads.corpora.index import has_folder, read_fields
+from s3prl_plugins.heads.corpora.index import GAIN, has_folder, read_fields
 from s3prl_plugins.problems import Problems
 from s3prl_plugins.superb.cards import card
 from s3prl_plugins.superb.mtwv import GroundTruth
@@ -104,6 +104,9 @@ class QbeReader:
         if not torch.isfinite(wave).all():
             raise CorpusError(f"{example.path}: audio holds NaN or infinite samples; replace the file")
         return wave
+
+    def heard(self, wave: Tensor) -> Tensor:
+        return wave * GAIN
 
     def variant(self, example: Example) -> str:
         return ", ".join(" ".join(effect) for effect in _EFFECTS)

@@ -94,6 +94,9 @@ class SidReader:
             return load(example.path)
         return random_stretch(example.path, round(self.max_seconds * SAMPLE_RATE), generator)
 
+    def heard(self, wave: Tensor) -> Tensor:
+        return wave
+
     def variant(self, example: Example) -> str:
         return ""
 
@@ -163,13 +166,13 @@ class AsvReader:
         return measured(drafts, split, problems)
 
     def waveform(self, example: Example, generator: torch.Generator | None) -> Tensor:
-        wave = load(example.path) * GAIN
-        if self.config.silence_removal:
-            voiced = torch.from_numpy(remove_silence(wave.numpy(), SAMPLE_RATE, SILENCE, SILENCE))
-            wave = voiced if len(voiced) > self._floor(example) * SAMPLE_RATE else wave
+        wave = self._voiced(load(example.path), self._floor(example))
         if generator is None or self.config.max_seconds is None:
             return wave
         return random_crop(wave, round(self.config.max_seconds * SAMPLE_RATE), generator)
+
+    def heard(self, wave: Tensor) -> Tensor:
+        return self._voiced(wave, EVAL_FLOOR)
 
     def variant(self, example: Example) -> str:
         if not self.config.silence_removal:
@@ -179,6 +182,13 @@ class AsvReader:
 
     def crop(self, example: Example) -> float | None:
         return _shortened(example, self.config.max_seconds)
+
+    def _voiced(self, wave: Tensor, floor: float) -> Tensor:
+        wave = wave * GAIN
+        if not self.config.silence_removal:
+            return wave
+        voiced = torch.from_numpy(remove_silence(wave.numpy(), SAMPLE_RATE, SILENCE, SILENCE))
+        return voiced if len(voiced) > floor * SAMPLE_RATE else wave
 
     def _floor(self, example: Example) -> float:
         return EVAL_FLOOR if isinstance(example.label, tuple) else float(self.config.min_seconds)

@@ -12,12 +12,14 @@ from torch import Tensor, nn
 
 from s3prl_plugins.config import build
 from s3prl_plugins.errors import ConfigError
+from s3prl_plugins.pretrain.targets import HOP
 from s3prl_plugins.pretrain.workers.contract import Views, Worker, check_sizes
 
 __all__ = ["Waveform", "WaveformConfig", "build_waveform"]
 
 _KERNEL = 30
-_STRIDES = (4, 4, 10)
+_STRIDES = {160: (4, 4, 10), 320: (4, 8, 10)}
+"""Samples from frame to frame -> strides whose product they are."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class WaveformConfig:
     """Options; defaults are those of PASE's released code."""
 
     channels: tuple[int, int, int] = (512, 256, 128)
-    """Of the transposed convolutions of strides 4, 4 and 10."""
+    """Of the three transposed convolutions."""
     hidden: int = 64
     """Units per sample between them and the sample."""
 
@@ -37,12 +39,17 @@ class WaveformConfig:
 
 
 class Waveform(Worker):
-    """Transposed convolutions from 100 frames to 16,000 samples a second, and L1 (PASE, arXiv 1904.03416, section 3.2)."""
+    """Transposed convolutions from frames to samples, and L1 (PASE, arXiv 1904.03416, section 3.2).
 
-    def __init__(self, dim: int, config: WaveformConfig) -> None:
+    :param hop: samples from frame to frame, PASE's 160 or 320.
+    """
+
+    def __init__(self, dim: int, config: WaveformConfig, hop: int = HOP) -> None:
         super().__init__()
+        if hop not in _STRIDES:
+            raise ConfigError(f"frames must be {' or '.join(map(str, _STRIDES))} samples apart, found {hop}")
         layers: list[nn.Module] = []
-        for stride, channels in zip(_STRIDES, config.channels):
+        for stride, channels in zip(_STRIDES[hop], config.channels):
             # This padding makes the output exactly `stride` times as long.
             layers.append(nn.ConvTranspose1d(dim, channels, _KERNEL, stride, (_KERNEL - stride) // 2))
             layers.append(nn.PReLU(channels))
@@ -51,7 +58,7 @@ class Waveform(Worker):
         self.decoder = nn.Sequential(*layers)
 
     def decode(self, embedding: Tensor) -> Tensor:
-        """(crops, frames, dim) -> (crops, 160 frames)."""
+        """(crops, frames, dim) -> (crops, hop * frames)."""
         samples: Tensor = self.decoder(embedding.transpose(1, 2))
         return samples.squeeze(1)
 

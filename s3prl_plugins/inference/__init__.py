@@ -1,0 +1,5 @@
+"""Answers of a trained model for any recording: `s3prl_plugins.load(MODEL)(FILE)`."""
+
+from s3prl_plugins.inference.loading import load
+
+__all__ = ["load"]

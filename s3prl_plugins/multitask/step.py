@@ -1,0 +1,166 @@
+"""The gradients of one step: every task's batch, one graph at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from s3prl_plugins.balancers import Balancer, GradientBalancer, GradientOptions
+from s3prl_plugins.balancers.conflicts import conflicts
+from s3prl_plugins.balancers.rows import GradientRows
+from s3prl_plugins.balancers.scope import last_layers
+from s3prl_plugins.logs import task_metric
+from s3prl_plugins.multitask.joint import JointModel
+from s3prl_plugins.multitask.streams import Batch, TaskStream
+from s3prl_plugins.seeding import seeded
+
+__all__ = ["JointStep", "StepGradients"]
+
+
+@dataclass(frozen=True)
+class StepGradients:
+    """What a step has left in the parameters' `.grad`."""
+
+    losses: dict[str, float]
+    """Mean loss of each task that took part."""
+    seconds: float
+    """Audio of all tasks."""
+    left_out: list[str]
+    """Tasks whose loss or gradient was not finite."""
+    shown: dict[str, float] = field(default_factory=dict)
+    """For the log."""
+    again: Callable[[], StepGradients] | None = None
+    """Where gradients were added up unseen: the same batches once more, each task's gradient checked first."""
+
+
+class JointStep:
+    """Fills `.grad` of all parameters from the tasks' next batches.
+
+    With a balancer that needs losses only, gradients add up, one backward a task. With one that needs gradients, each
+    task's gradient of shared parameters is moved to a row, and the balancer's weights combine the rows. Heads, and
+    featurizers of their own, keep their task's gradient times `balancer.weights(step)`, whatever weight the row gets:
+    no other task has a claim on them, and a head whose task is weighed 0 for a while should not stop learning.
+
+    Dropout and SpecAugment depend on (seed, step, micro-batch, task) only.
+    """
+
+    def __init__(
+        self, model: JointModel, streams: Mapping[str, TaskStream], balancer: Balancer, accumulate: int, seed: int
+    ) -> None:
+        self._model, self._streams, self._balancer = model, streams, balancer
+        self._accumulate, self._seed = accumulate, seed
+        shared = model.shared()
+        self._rows: GradientRows | None = None
+        self._added = list(shared.values())
+        scope = _scope(list(shared), balancer.options) if isinstance(balancer, GradientBalancer) else []
+        if isinstance(balancer, GradientBalancer) and scope:
+            self._rows = GradientRows({name: shared[name] for name in scope}, len(streams), balancer.options)
+            self._added = [parameter for name, parameter in shared.items() if name not in scope]
+
+    @property
+    def row_bytes(self) -> int:
+        """Memory of the tasks' rows, known after a step."""
+        return self._rows.nbytes if self._rows is not None else 0
+
+    def __call__(self, step: int) -> StepGradients:
+        """Gradients of step number `step` (from 1); the parameters hold none before."""
+        if self._rows is None:
+            return self._summed(step)
+        batches = {task: [stream.next() for _ in range(self._accumulate)] for task, stream in self._streams.items()}
+        return self._apart(step, batches)
+
+    def _summed(self, step: int) -> StepGradients:
+        weights = self._balancer.weights(step)
+        batches: dict[str, list[Batch]] = {task: [] for task in self._streams}
+        values: dict[str, list[float]] = {task: [] for task in self._streams}
+        for micro in range(self._accumulate):
+            for task, stream in self._streams.items():
+                batches[task].append(stream.next())
+                values[task].append(self._backward(step, micro, task, batches[task][-1], weights[task]))
+        losses = {task: sum(each) / len(each) for task, each in values.items()}
+        left_out = [task for task, loss in losses.items() if not math.isfinite(loss)]
+        if left_out and self._accumulate > 1:
+            return self._apart(step, batches)
+        losses = {task: loss for task, loss in losses.items() if task not in left_out}
+        shown = {task_metric("train", task, "weight"): weights[task] for task in losses}
+        return StepGradients(losses, _seconds(batches), left_out, shown, lambda: self._apart(step, batches))
+
+    def _apart(self, step: int, batches: Mapping[str, Sequence[Batch]]) -> StepGradients:
+        self._model.zero_grad(set_to_none=True)
+        weights, losses = self._balancer.weights(step), dict[str, float]()
+        sums: list[Tensor | None] = [None] * len(self._added)
+        shared = list(self._model.shared().values())
+        for task, own in batches.items():
+            values = [self._backward(step, micro, task, batch, weights[task]) for micro, batch in enumerate(own)]
+            loss = sum(values) / len(values)
+            if math.isfinite(loss) and _finite([*shared, *self._model.own(task)]):
+                if self._rows is not None:
+                    self._rows.take(len(losses))
+                sums = [_add(total, parameter.grad) for total, parameter in zip(sums, self._added)]
+                losses[task] = loss
+            else:
+                _clear(self._model.own(task))
+            _clear(shared)
+        for parameter, total in zip(self._added, sums):
+            parameter.grad = total
+        left_out = [task for task in batches if task not in losses]
+        return StepGradients(losses, _seconds(batches), left_out, self._combine(step, losses, weights))
+
+    def _backward(self, step: int, micro: int, task: str, batch: Batch, weight: float) -> float:
+        """Add a batch's gradient to what parameters hold, unless the loss is not finite; returns the loss."""
+        with seeded(self._seed, "step", step, micro, task):
+            loss = self._model.loss(task, batch).mean
+        value = float(loss.detach())
+        if math.isfinite(value):
+            torch.autograd.backward(loss * (weight / self._accumulate))
+        return value
+
+    def _combine(self, step: int, losses: Mapping[str, float], weights: Mapping[str, float]) -> dict[str, float]:
+        """Combine the rows, if there are any; returns what is to be logged."""
+        factors = [1.0] * len(losses)
+        shown: dict[str, float] = {}
+        if self._rows is not None and losses:
+            assert isinstance(self._balancer, GradientBalancer)
+            gram = self._rows.gram(len(losses))
+            combined = self._balancer.combine(step, self._rows.grouped(gram), losses)
+            self._rows.combine(combined)
+            factors = combined.mean(dim=0).tolist()
+            norms, cosines, ratio = conflicts(gram.sum(dim=0))
+            shown["train/conflict_ratio"] = ratio
+            for task, norm, cosine in zip(losses, norms, cosines):
+                shown[task_metric("train", task, "grad_norm")] = norm
+                shown[task_metric("train", task, "cosine")] = cosine
+        for task, factor in zip(losses, factors):
+            shown[task_metric("train", task, "weight")] = weights[task] * factor
+        return shown
+
+
+def _scope(names: Sequence[str], options: GradientOptions) -> list[str]:
+    """The shared parameters that the balancer combines; none of a frozen encoder."""
+    encoder = [name for name in names if name.startswith("upstream.")]
+    if options.scope == "last_layers" and encoder:
+        return last_layers(encoder, options.last_layers)
+    return list(names) if options.scope == "all" else encoder
+
+
+def _finite(parameters: Sequence[nn.Parameter]) -> bool:
+    return math.isfinite(nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
+
+
+def _add(total: Tensor | None, gradient: Tensor | None) -> Tensor | None:
+    if total is None or gradient is None:
+        return gradient if total is None else total
+    return total.add_(gradient)
+
+
+def _clear(parameters: Sequence[nn.Parameter]) -> None:
+    for parameter in parameters:
+        parameter.grad = None
+
+
+def _seconds(batches: Mapping[str, Sequence[Batch]]) -> float:
+    return sum(batch.seconds for own in batches.values() for batch in own)
