@@ -27,7 +27,7 @@ from s3prl_plugins.balancers.uncertainty import Uncertainty, UncertaintyOptions
 from s3prl_plugins.config import build
 from s3prl_plugins.errors import ConfigError, nearest
 
-__all__ = ["BALANCERS", "build_balancer"]
+__all__ = ["BALANCERS", "LOSS_BALANCERS", "build_balancer"]
 
 
 def _torchjd(method: str) -> Callable[..., Balancer]:
@@ -52,6 +52,8 @@ BALANCERS: Mapping[str, tuple[type[Options], Callable[..., Balancer]]] = {
     "nash_mtl": (NashMtlOptions, NashMtl),
 }
 """Name -> class of its options, and what makes it from (names, options, seed)."""
+LOSS_BALANCERS = tuple(name for name, (kind, _) in BALANCERS.items() if not issubclass(kind, GradientOptions))
+"""Those that do without gradients."""
 
 
 def build_balancer(

@@ -98,6 +98,7 @@ class Pretrainer:
     def _step(self, step: int, batches: Iterator[Sequence[Crop]], meter: _Meter) -> None:
         config, weights = self.config, self.balancer.weights(step)
         self.optimizer.zero_grad(set_to_none=True)
+        means: defaultdict[str, float] = defaultdict(float)
         for micro in range(config.accumulate):
             crops = next(batches)
             with seeded(self.seed, "step", step, micro):
@@ -105,6 +106,8 @@ class Pretrainer:
             terms = [weights.get(name, 1.0) * term for name, term in losses.terms.items()]
             torch.autograd.backward(torch.stack(terms).sum() / config.accumulate)
             meter.take(losses, 1, "train")
+            for name, term in losses.terms.items():
+                means[name] += float(term.detach()) / config.accumulate
             meter.seconds += len(crops) * crops[0].frames * self.train_crops.frames.rate / 16000
         norm = math.hypot(*(float(nn.utils.clip_grad_norm_(part, config.clip)) for part in self.parts))
         meter.add("train/grad_norm", norm, 1)
@@ -115,6 +118,7 @@ class Pretrainer:
             self.optimizer.step()
         else:
             tqdm.write(f"step {step}: the gradient is not finite; the step is left out")
+        self.balancer.observe(step, {name: mean for name, mean in means.items() if math.isfinite(mean)})
 
     def _forward(self, crops: Sequence[Crop], random: torch.Generator) -> Losses:
         batch = Batch(load_crops(self.train_crops.utterances, crops, self.train_crops.frames), crops).to(self.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from s3prl_plugins.cli import main
 from s3prl_plugins.config import load_yaml
 from s3prl_plugins.features.contents import holdings
 from s3prl_plugins.features.filling import Item
-from s3prl_plugins.features.identity import Utterance, identity
+from s3prl_plugins.features.identity import FORMAT, Utterance, identity
 from s3prl_plugins.features.lines import seal
 from s3prl_plugins.features.store import FeatureStore
 from s3prl_plugins.heads.audio import load
@@ -186,7 +187,7 @@ def test_info_finds_damage_and_drop_takes_it_away(copy: Path, tiny_corpus: Path,
     content = bytearray(data.read_bytes())
     content[1000] ^= 1
     data.write_bytes(content)
-    (pooled / "1-foreign.idx").write_bytes(seal('{"format": 1, "identity": "other", "kind": "pooled"}'))
+    (pooled / "1-foreign.idx").write_bytes(seal(json.dumps({"format": FORMAT, "identity": "other", "kind": "pooled"})))
     (pooled / "1-lonely.bin").write_bytes(b"x")
     assert main(["features", "info", str(copy)]) == 0, "without --check nothing is read"
     assert main(["features", "info", str(copy), "--check"]) == 1

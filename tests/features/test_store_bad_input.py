@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from store_cases import IDENTITY, equal, sounds, states, trust_young_files
 
 from s3prl_plugins.features import audio
-from s3prl_plugins.features.identity import Utterance
+from s3prl_plugins.features.identity import FORMAT, Utterance
 from s3prl_plugins.features.lines import seal
 from s3prl_plugins.features.store import FeatureStore
 
@@ -156,7 +156,7 @@ def test_no_byte_can_be_changed_into_wrong_numbers(
 
 
 def header(**changes: object) -> bytes:
-    return seal(json.dumps({"format": 1, "identity": IDENTITY, "kind": "float32", **changes}))
+    return seal(json.dumps({"format": FORMAT, "identity": IDENTITY, "kind": "float32", **changes}))
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
 """The pretraining loop: learns, logs, and goes on exactly where it was cut off."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import soundfile
 import torch
 from torch import nn
 
+from s3prl_plugins.balancers import LOSS_BALANCERS, build_balancer
 from s3prl_plugins.errors import CheckpointError, ConfigError
 from s3prl_plugins.logs import read_metrics
 from s3prl_plugins.pretrain.config import TrainConfig
@@ -140,13 +143,18 @@ def test_parts_are_clipped_apart(crops: Crops, tmp_path: Path) -> None:
 
 def test_a_balancer_weighs_each_step_and_its_state_is_kept(crops: Crops, tmp_path: Path) -> None:
     class Rising:
-        """Weight `seen / 10`, where `seen` counts the steps."""
+        """Weight of one tenth more than it has seen steps."""
 
         seen = 0
 
         def weights(self, step: int) -> dict[str, float]:
+            return {"level": (self.seen + 1) / 10}
+
+        def observe(self, step: int, losses: Mapping[str, float]) -> None:
             self.seen += 1
-            return {"level": self.seen / 10}
+            assert step == self.seen
+            assert losses["noise"] == 49.0
+            assert losses.keys() == {"level", "noise"}
 
         def state_dict(self) -> dict[str, int]:
             return {"seen": self.seen}
@@ -171,3 +179,35 @@ def test_a_balancer_weighs_each_step_and_its_state_is_kept(crops: Crops, tmp_pat
     plain.run()
     assert gradient(cut, "level") == gradient(whole, "level") == pytest.approx(0.4 * gradient(plain, "level"))
     assert gradient(whole, "other") == pytest.approx(-14.0)  # not named: weight 1
+
+
+@pytest.mark.parametrize("name", LOSS_BALANCERS)
+def test_a_run_with_any_balancer_of_losses_goes_on_exactly(
+    crops: Crops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    options = {"dwa": {"window": 1}, "uncertainty": {"lr": 0.1}}.get(name, {})
+
+    def trainer(folder: str) -> Pretrainer:
+        both = ("level", "noise")
+        balancer = build_balancer({"name": name, **options}, both, both, "loss", 0, LOSS_BALANCERS)
+        config = replace(CONFIG, save_step=1, weights={})
+        return Pretrainer(Level(), crops, crops, config, tmp_path / folder, 0, torch.device("cpu"), balancer=balancer)
+
+    whole, cut = trainer("whole"), trainer("cut")
+    whole.run()
+    step = Pretrainer._step
+
+    def until_four(self: Pretrainer, number: int, *rest: Any) -> None:
+        if number == 4:
+            raise KeyboardInterrupt
+        step(self, number, *rest)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Pretrainer, "_step", until_four)
+        cut.run()
+    continued = trainer("cut")
+    continued.run()
+    assert continued.balancer.weights(7) == whole.balancer.weights(7)
+    assert (continued.balancer.weights(7) == {"level": 1.0, "noise": 1.0}) == (name == "fixed")
+    for key, tensor in whole.model.state_dict().items():
+        assert torch.equal(tensor, continued.model.state_dict()[key])

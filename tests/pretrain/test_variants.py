@@ -17,6 +17,7 @@ FILES = sorted((Path(variants.__file__).parent / "variants").glob("*.yaml"))
 CONFIGS = {
     "pase": "s3prl_plugins.upstream.pase.pretraining:PasePretraining",
     "learn2diss": "s3prl_plugins.upstream.learn2diss.config:Learn2DissPretraining",
+    "mgf": "s3prl_plugins.upstream.mgf.pretraining:MgfPretraining",
 }
 """Pretraining -> class of its configuration."""
 

@@ -192,5 +192,5 @@ def test_shipped_configurations_build(name: str) -> None:
     config = build(MgfPretraining, load_yaml(shipped_configs() / "pretrain" / f"{name}.yaml"))
     objective = build_objective(config, 0)
     assert tuple(objective.scales) == SCALES
-    assert config.build_balancer().weights(1) == {"sample": 20.0, "frame": 1.0, "phoneme": 1.0, "sentence": 0.5}
+    assert config.build_balancer(0).weights(1) == {"sample": 20.0, "frame": 1.0, "phoneme": 1.0, "sentence": 0.5}
     assert (config.frames.rate, config.mask_length) == ((320, 10) if name == "mgf_tiny" else (160, 20))

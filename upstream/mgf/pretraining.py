@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from s3prl_plugins import __version__
-from s3prl_plugins.balancers import Balancer, build_balancer
+from s3prl_plugins.balancers import LOSS_BALANCERS, Balancer, build_balancer
 from s3prl_plugins.config import build, plain
 from s3prl_plugins.errors import ConfigError, nearest
 from s3prl_plugins.heads.audio import SAMPLE_RATE
@@ -41,7 +41,8 @@ class MgfPretraining:
     scales: ScalesConfig = field(default_factory=ScalesConfig)
     """Options of each scale, such as the kind of its loss."""
     balancer: dict[str, Any] = field(default_factory=lambda: {"name": "fixed"})
-    """Weights of sample, frame, phoneme and sentence: 1 where none is given; a scale of weight 0 is left out."""
+    """fixed, random, uncertainty or dwa, and its options. `weights` of sample, frame, phoneme and sentence: 1 where none
+    is given; a scale of weight 0 is left out."""
     stretch: float = 2.0
     """Seconds of each of the two stretches of an utterance, a multiple of the encoder's frames."""
     mask_share: float = 0.65
@@ -89,12 +90,12 @@ class MgfPretraining:
     @property
     def active(self) -> tuple[str, ...]:
         """The scales that take part, from the smallest to the largest."""
-        weights = build_balancer(self.balancer, SCALES, SCALES, "scale").weights(1)
+        weights = build_balancer(self.balancer, SCALES, SCALES, "scale", offered=LOSS_BALANCERS).weights(1)
         return tuple(name for name in SCALES if weights[name])
 
-    def build_balancer(self) -> Balancer:
+    def build_balancer(self, seed: int) -> Balancer:
         """Of the scales that take part."""
-        return build_balancer(self.balancer, self.active, SCALES, "scale")
+        return build_balancer(self.balancer, self.active, SCALES, "scale", seed, LOSS_BALANCERS)
 
     @property
     def frames(self) -> Frames:
@@ -121,7 +122,7 @@ def pretrain(mapping: Mapping[str, Any], folder: Path, seed: int, device: torch.
     speech = gather(config.speech, config.frames, seed)
     crops, validation = speech.crops(speech.train, seed), speech.crops(speech.held_out, seed)
     trainer = Pretrainer(
-        objective, crops, validation, config.train, folder, seed, device, balancer=config.build_balancer()
+        objective, crops, validation, config.train, folder, seed, device, balancer=config.build_balancer(seed)
     )
     claim(folder, config, seed, speech.utterances)
     speech.tell()
