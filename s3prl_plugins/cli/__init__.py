@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import logging
 import sys
+import warnings
 from collections.abc import Sequence
 
 from s3prl_plugins.allocator import keep_freed_memory
@@ -57,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             subparser.set_defaults(run=module.run)
     args = parser.parse_args(arguments)
     keep_freed_memory()
+    _quiet()
     try:
         return int(args.run(args))
     except UserError as error:
@@ -65,3 +68,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"s3prl-plugins {args.command}: interrupted", file=sys.stderr)
         return 130
+
+
+def _quiet() -> None:
+    """Leave out what importing s3prl's hub always says and a user can do nothing about."""
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.")
+    logging.getLogger("s3prl.upstream.espnet_hubert.expert").setLevel(logging.ERROR)

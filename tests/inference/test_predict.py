@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -133,3 +135,12 @@ def test_an_output_file_is_written_whole(folder: Path, tmp_path: Path, capsys: p
     assert predict(folder, "--tasks", "ks", "asr", "--format", "json", "-o", tmp_path / "out" / "a.json") == 0
     assert len(json.loads((tmp_path / "out" / "a.json").read_text())) == 2
     assert capsys.readouterr().out == ""
+
+
+def test_the_terminal_shows_answers_and_nothing_else(folder: Path) -> None:
+    command = [sys.executable, "-m", "s3prl_plugins.cli", "predict", "superb_tiny", "in/a.wav", "--tasks", "ks", "sd"]
+    done = subprocess.run(command, cwd=folder.parent, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    first, *answers = done.stdout.splitlines()
+    assert first.startswith("in/a.wav (")
+    assert [line.split()[0] for line in answers] == ["sd", "ks"]
