@@ -6,8 +6,8 @@ CORPUS is a folder made by `s3prl-plugins corpus make`, FOLDER one made by `s3pr
 pretraining, its variants, and what is probed (`Experiment`). Every variant and seed has a folder of its own below DIR; the
 same command continues what was cut off, and several may work on other seeds or variants (--only) at once. Of each probe
 the first seed of the first variant, and of each reference its first seed, search the heads' learning rates on dev; the
-others take them over. DIR/scores.csv has all test scores; the table their mean, standard deviation over seeds, and change
-against the first variant.
+others take them over. DIR/scores.csv has the test scores of what the last command asked for (ask for everything in the end:
+nothing is computed twice); the table their mean, standard deviation over seeds, and change against the first variant.
 """
 
 from __future__ import annotations

@@ -204,7 +204,7 @@ def _make(method: str, options: Mapping[str, Any]) -> Any:
             "pip install 's3prl-plugins[mtl]'"
         ) from error
     except ValueError as error:
-        raise ConfigError(f"config.balancer: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"config.balancer: {' '.join(str(error).split())}; change that option") from error
 
 
 def _only_whole(method: str, options: GradientOptions) -> None:

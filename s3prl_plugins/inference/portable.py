@@ -6,7 +6,6 @@ too (`-u mtl_hubert_local -k FILE`), and one entry more, `answers`.
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -23,6 +22,7 @@ from s3prl_plugins.multitask.joint import JointModel
 from s3prl_plugins.multitask.stock import stock_args
 from s3prl_plugins.multitask.trunk import Padding, Trunk
 from s3prl_plugins.multitask.upstream import build_upstream
+from s3prl_plugins.upstream.hubert.checkpoint import check_convolutions
 
 __all__ = ["ENTRY", "Portable", "from_content", "from_run"]
 
@@ -82,11 +82,11 @@ class Portable:
                 return build_upstream(stock_args(**self.args))
         from s3prl.upstream.hubert.expert import UpstreamExpert
 
-        _check_shapes(self.hubert, self.place)
         buffer = BytesIO()
         torch.save(self.hubert, buffer)
         buffer.seek(0)
         try:
+            check_convolutions(self.hubert["model_cfg"]["conv_feature_layers"])
             with torch.random.fork_rng(devices=[]):
                 upstream: nn.Module = UpstreamExpert(buffer)
         except (RuntimeError, TypeError, ValueError) as error:
@@ -171,14 +171,3 @@ def _heads_config(config: Mapping[str, Any]) -> dict[str, Any]:
     if "asr" in chosen["superb"]:
         chosen["superb"]["asr"]["head"]["lm"] = None
     return chosen
-
-
-def _check_shapes(hubert: Mapping[str, Any], place: str) -> None:
-    """s3prl evaluates this string, whatever it says."""
-    layers = hubert["model_cfg"]["conv_feature_layers"]
-    try:
-        ast.literal_eval(layers)
-    except (ValueError, SyntaxError) as error:
-        raise CheckpointError(
-            f"{place}: conv_feature_layers must be a plain list, found {layers!r}; use another"
-        ) from error

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from s3prl_plugins.upstream.hubert.checkpoint import random_checkpoint, write_checkpoint
+from s3prl_plugins.upstream.hubert.checkpoint import load_model, random_checkpoint, write_checkpoint
 from s3prl_plugins.upstream.hubert.hubconf import TINY, hubert_tiny
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,6 +20,17 @@ def test_the_file_is_small_and_half() -> None:
     assert TINY.stat().st_size <= 12e6
     assert {tensor.dtype for tensor in content["model_weight"].values()} == {torch.float16}
     assert 3.5e6 < sum(tensor.numel() for tensor in content["model_weight"].values()) < 4.1e6
+
+
+@pytest.mark.parametrize(
+    "evil",
+    ["__import__('os').getpid()", "[(16, 10, 5)] * 99999", "[x for x in ()]", "[(16, 10, 5)][0]", "[", 3, "9**9"],
+)
+def test_convolutions_are_not_code(evil: object) -> None:
+    content = torch.load(TINY, weights_only=True)
+    load_model(content)
+    with pytest.raises(ValueError, match="conv_feature_layers must be a plain list of tuples, found"):
+        load_model({**content, "model_cfg": {**content["model_cfg"], "conv_feature_layers": evil}})
 
 
 def test_every_way_of_loading_gives_the_same_states() -> None:

@@ -209,7 +209,7 @@ def test_what_cannot_be_built_is_refused() -> None:
         random_utterance("tinny", 0)
     with pytest.raises(ConfigError, match="unknown key encoder_layer of the utterance encoder; did you mean 'enc"):
         small(encoder_layer=3)
-    for evil in ("__import__('os').getpid()", "[(16, 10, 5)] * 2", 3):
+    for evil in ("__import__('os').getpid()", "[(16, 10, 5)] * 99999", 3):
         with pytest.raises(
             ConfigError, match="conv_feature_layers must be a plain list of tuples, found .*; write it out"
         ):

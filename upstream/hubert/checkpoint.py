@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from s3prl_plugins.errors import ConfigError, nearest
 from s3prl_plugins.files import save_whole
 
-__all__ = ["SIZES", "load_model", "random_checkpoint", "write_checkpoint"]
+__all__ = ["SIZES", "check_convolutions", "load_model", "random_checkpoint", "write_checkpoint"]
 
 SIZES: dict[str, dict[str, Any]] = {
     "tiny": {
@@ -84,9 +85,27 @@ def load_model(content: Mapping[str, Any]) -> Any:
     return model
 
 
+def check_convolutions(layers: Any) -> None:
+    """s3prl evaluates `conv_feature_layers`, whatever it says: only lists and tuples of whole numbers, and sums and
+    multiples of them, are let through.
+
+    :raises ValueError: it says something else.
+    """
+    allowed = (ast.Expression, ast.List, ast.Tuple, ast.Constant, ast.BinOp, ast.Add, ast.Mult, ast.Load)
+    try:
+        nodes = list(ast.walk(ast.parse(layers, mode="eval")))
+    except (SyntaxError, TypeError, ValueError, RecursionError):
+        nodes = []
+    numbers = [node.value for node in nodes if isinstance(node, ast.Constant)]
+    plain = bool(nodes) and all(isinstance(node, allowed) for node in nodes)
+    if not plain or not all(type(number) is int and 0 < number < 10_000 for number in numbers):
+        raise ValueError(f"conv_feature_layers must be a plain list of tuples, found {layers!r}")
+
+
 def _model(content: Mapping[str, Any]) -> Any:
     from s3prl.upstream.hubert.hubert_model import HubertConfig, HubertModel, HubertPretrainingConfig
 
+    check_convolutions(content["model_cfg"].get("conv_feature_layers", "[]"))
     config, task = HubertConfig(**content["model_cfg"]), HubertPretrainingConfig(**content["task_cfg"])
     return HubertModel(config, task, content["dictionaries_symbols"])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +39,6 @@ class Checkpoint:
         """
         content = self._part("frame", self.frame)
         try:
-            ast.literal_eval(content["model_cfg"]["conv_feature_layers"])  # s3prl evaluates it, whatever it says
             with seeded(0):
                 return load_model(content)
         except _FAULTS as error:
@@ -90,7 +88,7 @@ def write_checkpoint(
     """
     content: dict[str, Any] = {"learn2diss": {"format": _FORMAT}}
     if frame is not None:
-        content["frame"] = {**_literal(frame), "model_weight": on_disk(frame["model_weight"], half)}
+        content["frame"] = {**frame, "model_weight": on_disk(frame["model_weight"], half)}
     if utterance is not None:
         content["utterance"] = {**utterance, "weights": on_disk(utterance["weights"], half)}
     content["metadata"] = plain(dict(metadata))
@@ -112,11 +110,3 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     if not content.keys() & {"frame", "utterance"}:
         raise CheckpointError(f"{path} must hold a frame or an utterance encoder, found neither; {_CURE}")
     return Checkpoint(path, content.get("frame"), content.get("utterance"), content.get("metadata", {}))
-
-
-def _literal(frame: Mapping[str, Any]) -> dict[str, Any]:
-    """The content with its convolutions as a plain list: what s3prl evaluates may then be checked by who loads it."""
-    with seeded(0):
-        layers = load_model(frame).feature_extractor.conv_layers
-    shapes = [(layer[0].out_channels, layer[0].kernel_size[0], layer[0].stride[0]) for layer in layers]
-    return {**frame, "model_cfg": {**frame["model_cfg"], "conv_feature_layers": repr(shapes)}}

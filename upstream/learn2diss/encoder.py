@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from s3prl_plugins.errors import ConfigError, nearest
 from s3prl_plugins.seeding import seeded
+from s3prl_plugins.upstream.hubert.checkpoint import check_convolutions
 
 __all__ = [
     "SIZES", "AttentiveStatistics", "UtteranceEncoder", "UtteranceOutput", "build_utterance", "hidden_states",
@@ -172,13 +172,10 @@ def _trunk(config: dict[str, Any]) -> Any:
     for name in config:
         if name not in known:
             raise ConfigError(f"unknown key {name} of the utterance encoder; {nearest(name, known)}")
-    layers = config.get("conv_feature_layers", "[]")
     try:
-        ast.literal_eval(layers)  # s3prl evaluates this string, whatever it says
-    except (ValueError, SyntaxError, TypeError) as error:
-        raise ConfigError(
-            f"conv_feature_layers must be a plain list of tuples, found {layers!r}; write it out"
-        ) from error
+        check_convolutions(config.get("conv_feature_layers", "[]"))
+    except ValueError as error:
+        raise ConfigError(f"{error}; write it out") from error
     fields = {"label_rate": 50.0, "encoder_layerdrop": 0.0, **config}
     trunk = HubertModel(HubertConfig(**fields), HubertPretrainingConfig(label_rate=50.0), [None])
     trunk.remove_pretraining_modules()

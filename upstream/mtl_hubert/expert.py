@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from s3prl_plugins.errors import CheckpointError
 from s3prl_plugins.upstream.files import read_content
+from s3prl_plugins.upstream.hubert.checkpoint import check_convolutions
 from s3prl_plugins.upstream.lengths import states_alone
 
 __all__ = ["UpstreamExpert"]
@@ -66,9 +66,7 @@ def _metadata(path: Path) -> dict[str, Any]:
         )
     layers = content["model_cfg"]["conv_feature_layers"]
     try:
-        ast.literal_eval(layers)  # s3prl evaluates this string, whatever it says
-    except (ValueError, SyntaxError) as error:
-        raise CheckpointError(
-            f"{path}: conv_feature_layers must be a plain list, found {layers!r}; export the run anew"
-        ) from error
+        check_convolutions(layers)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}; export the run anew") from error
     return found
