@@ -1,13 +1,14 @@
-"""States of utterances of several lengths, each computed as if it were alone."""
+"""States of utterances of several lengths, each computed as if it were alone, under the names s3prl gives them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["states_alone"]
+__all__ = ["named_states", "states_alone"]
 
 
 def states_alone(wavs: Sequence[Tensor], compute: Callable[[list[Tensor]], Sequence[Tensor]]) -> tuple[Tensor, ...]:
@@ -25,6 +26,12 @@ def states_alone(wavs: Sequence[Tensor], compute: Callable[[list[Tensor]], Seque
     groups = [compute([wavs[place] for place in group]) for group in places.values()]
     order = torch.tensor([place for group in places.values() for place in group]).argsort()
     return tuple(_joined(layer)[order] for layer in zip(*groups))
+
+
+def named_states(states: tuple[Tensor, ...]) -> dict[str, Any]:
+    """What an upstream returns: `hidden_states`, and each of them by s3prl's other names."""
+    numbered = {f"hidden_state_{layer}": state for layer, state in enumerate(states)}
+    return {"hidden_states": states, "last_hidden_state": states[-1], **numbered}
 
 
 def _joined(states: Sequence[Tensor]) -> Tensor:

@@ -13,7 +13,7 @@ from torch.nn.functional import layer_norm, pad
 from s3prl_plugins.errors import CheckpointError
 from s3prl_plugins.upstream.learn2diss.checkpoint import load_checkpoint
 from s3prl_plugins.upstream.learn2diss.encoder import UtteranceEncoder, hidden_states
-from s3prl_plugins.upstream.lengths import states_alone
+from s3prl_plugins.upstream.lengths import named_states, states_alone
 
 __all__ = ["UpstreamExpert", "View"]
 
@@ -71,8 +71,7 @@ class UpstreamExpert(nn.Module):
         if self.utterance is not None:
             views["utterance"] = states_alone(waves, self._utterance_states)
         states = tuple(state for view in views.values() for state in view)
-        numbered = {f"hidden_state_{layer}": state for layer, state in enumerate(states)}
-        return {**views, "hidden_states": states, "last_hidden_state": states[-1], **numbered}
+        return {**views, **named_states(states)}
 
     def embedding(self, wavs: list[Tensor]) -> Tensor:
         """(utterances, dim), each of its utterance alone; their cosine compares two utterances.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from s3prl_plugins.upstream.lengths import states_alone
+from s3prl_plugins.upstream.lengths import named_states, states_alone
 from s3prl_plugins.upstream.mgf.checkpoint import load_encoder
 
 __all__ = ["UpstreamExpert"]
@@ -46,8 +46,8 @@ class UpstreamExpert(nn.Module):
         least = self.model.config.hop
         whole = [pad(wav, (0, max(0, least - len(wav)))) for wav in wavs]
         states = states_alone(whole, self._states)
-        numbered = {f"hidden_state_{layer}": state for layer, state in enumerate(states)}
-        return {"hidden_states": states, "last_hidden_state": states[-1], **numbered}
+        named: dict[str, Any] = named_states(states)
+        return named
 
     def _states(self, group: list[Tensor]) -> tuple[Tensor, ...]:
         output = self.model(torch.stack(group))

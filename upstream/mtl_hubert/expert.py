@@ -11,7 +11,7 @@ from torch import Tensor
 from s3prl_plugins.errors import CheckpointError
 from s3prl_plugins.upstream.files import read_content
 from s3prl_plugins.upstream.hubert.checkpoint import check_convolutions
-from s3prl_plugins.upstream.lengths import states_alone
+from s3prl_plugins.upstream.lengths import named_states, states_alone
 
 __all__ = ["UpstreamExpert"]
 
@@ -47,13 +47,7 @@ class UpstreamExpert(HubertExpert):  # type: ignore[misc]  # s3prl is untyped
             return tuple(answer["hidden_states"])
 
         states = states_alone(wavs, compute)
-        numbered = {f"hidden_state_{layer}": state for layer, state in enumerate(states)}
-        return {
-            "_hidden_states_info": tuple(infos),
-            "hidden_states": states,
-            "last_hidden_state": states[-1],
-            **numbered,
-        }
+        return {"_hidden_states_info": tuple(infos), **named_states(states)}
 
 
 def _metadata(path: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from s3prl_plugins.upstream.lengths import states_alone
+from s3prl_plugins.upstream.lengths import named_states, states_alone
 from s3prl_plugins.upstream.pase.checkpoint import load_encoder
 
 __all__ = ["UpstreamExpert"]
@@ -49,5 +49,5 @@ class UpstreamExpert(nn.Module):
         """
         whole = [pad(wav, (0, max(0, _STRIDE - len(wav)))) for wav in wavs]
         states = states_alone(whole, lambda group: self.model.states(torch.stack(group)))
-        numbered = {f"hidden_state_{layer}": state for layer, state in enumerate(states)}
-        return {"hidden_states": states, "last_hidden_state": states[-1], **numbered}
+        named: dict[str, Any] = named_states(states)
+        return named
