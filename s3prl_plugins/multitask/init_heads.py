@@ -6,7 +6,7 @@ The code released with arXiv 2110.09930 starts its joint runs so: at their learn
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -20,7 +20,7 @@ from s3prl_plugins.multitask import checkpoint
 from s3prl_plugins.multitask.er_folds import er_fold
 from s3prl_plugins.multitask.joint import JointModel
 
-__all__ = ["TrainedHead", "init_heads", "read_head"]
+__all__ = ["TrainedHead", "init_heads", "read_head", "stock_head", "stock_places"]
 
 _UTTERANCE = {"projector": "network.hidden_layers.0", "model.post_net.linear": "network.final_proj"}
 _LSTM = {"projector": "network.proj", "model.rnns": "network.rnns", "model.linear": "network.linear"}
@@ -82,8 +82,32 @@ def read_head(path: Path, task: str) -> TrainedHead:
         return _ours(path, task)
     state = _states(path)
     if "Downstream" in state:
-        return _stock(state, path, task)
+        return stock_head(state, path, task)
     return _ours(path, task)
+
+
+def stock_head(state: Mapping[str, Any], path: Path, task: str) -> TrainedHead:
+    """The head of `task` in the content of a checkpoint of s3prl's own runner."""
+    places = stock_places(task, state["Downstream"])
+    if not places:
+        raise CheckpointError(f"{path} holds no head of {task!r} under the names of s3prl's expert; use another")
+    fold = None
+    if task == "er":
+        given = getattr(state.get("Args"), "downstream_variant", None)
+        data = state.get("Config", {}).get("downstream_expert", {}).get("datarc", {})
+        fold = given or data.get("test_fold")
+    head = {ours: state["Downstream"][theirs] for theirs, ours in places.items()}
+    return TrainedHead(head, state.get("Featurizer", {}).get("weights"), None, fold)
+
+
+def stock_places(task: str, names: Iterable[str]) -> dict[str, str]:
+    """Parameter of s3prl's expert -> its name in our head; what our head lacks is left out."""
+    return {
+        name: ours + name.removeprefix(theirs)
+        for name in names
+        for theirs, ours in _STOCK_NAMES[task].items()
+        if name.startswith(f"{theirs}.")
+    }
 
 
 def _ours(path: Path, task: str) -> TrainedHead:
@@ -94,22 +118,6 @@ def _ours(path: Path, task: str) -> TrainedHead:
         raise CheckpointError(f"{path} holds no head of {task!r}; {nearest(task, model['labels'])}")
     layers = model["featurizers"].get(f"{task}.weights")
     return TrainedHead(head, layers, model["labels"][task], er_fold(newest.config))
-
-
-def _stock(state: Mapping[str, Any], path: Path, task: str) -> TrainedHead:
-    head = {}
-    for name, tensor in state["Downstream"].items():
-        for theirs, ours in _STOCK_NAMES[task].items():
-            if name.startswith(f"{theirs}."):
-                head[ours + name.removeprefix(theirs)] = tensor
-    if not head:
-        raise CheckpointError(f"{path} holds no head of {task!r} under the names of s3prl's expert; use another")
-    fold = None
-    if task == "er":
-        given = getattr(state.get("Args"), "downstream_variant", None)
-        data = state.get("Config", {}).get("downstream_expert", {}).get("datarc", {})
-        fold = given or data.get("test_fold")
-    return TrainedHead(head, state.get("Featurizer", {}).get("weights"), None, fold)
 
 
 def _states(path: Path) -> dict[str, Any]:

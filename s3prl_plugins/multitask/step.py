@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -20,6 +21,9 @@ from s3prl_plugins.seeding import seeded
 
 __all__ = ["JointStep", "StepGradients"]
 
+_NOT_FINITE = "loss or gradient is not finite"
+_NO_MEMORY = "out of memory, with half a batch too"
+
 
 @dataclass(frozen=True)
 class StepGradients:
@@ -29,8 +33,10 @@ class StepGradients:
     """Mean loss of each task that took part."""
     seconds: float
     """Audio of all tasks."""
-    left_out: list[str]
-    """Tasks whose loss or gradient was not finite."""
+    left_out: dict[str, str]
+    """Tasks that took no part, and why."""
+    halved: list[str] = field(default_factory=list)
+    """Tasks whose batches did not fit into memory whole."""
     shown: dict[str, float] = field(default_factory=dict)
     """For the log."""
     again: Callable[[], StepGradients] | None = None
@@ -45,7 +51,8 @@ class JointStep:
     featurizers of their own, keep their task's gradient times `balancer.weights(step)`, whatever weight the row gets:
     no other task has a claim on them, and a head whose task is weighed 0 for a while should not stop learning.
 
-    Dropout and SpecAugment depend on (seed, step, micro-batch, task) only.
+    A task that runs out of memory is tried once more with its batches in halves, one after the other: the same gradient,
+    but for what dropout and SpecAugment draw, which depends on (seed, step, micro-batch, task) and the half.
     """
 
     def __init__(
@@ -77,38 +84,56 @@ class JointStep:
         weights = self._balancer.weights(step)
         batches: dict[str, list[Batch]] = {task: [] for task in self._streams}
         values: dict[str, list[float]] = {task: [] for task in self._streams}
+        fits = True
         for micro in range(self._accumulate):
             for task, stream in self._streams.items():
                 batches[task].append(stream.next())
-                values[task].append(self._backward(step, micro, task, batches[task][-1], weights[task]))
+                if fits:
+                    with _memory() as memory:
+                        values[task].append(self._backward(step, micro, task, batches[task][-1], weights[task]))
+                    fits = memory.enough
+        if not fits:
+            return self._apart(step, batches)
         losses = {task: sum(each) / len(each) for task, each in values.items()}
-        left_out = [task for task, loss in losses.items() if not math.isfinite(loss)]
+        left_out = {task: _NOT_FINITE for task, loss in losses.items() if not math.isfinite(loss)}
         if left_out and self._accumulate > 1:
             return self._apart(step, batches)
         losses = {task: loss for task, loss in losses.items() if task not in left_out}
         shown = {task_metric("train", task, "weight"): weights[task] for task in losses}
-        return StepGradients(losses, _seconds(batches), left_out, shown, lambda: self._apart(step, batches))
+        return StepGradients(losses, _seconds(batches), left_out, [], shown, lambda: self._apart(step, batches))
 
     def _apart(self, step: int, batches: Mapping[str, Sequence[Batch]]) -> StepGradients:
         self._model.zero_grad(set_to_none=True)
         weights, losses = self._balancer.weights(step), dict[str, float]()
+        left_out, halved = dict[str, str](), list[str]()
         sums: list[Tensor | None] = [None] * len(self._added)
         shared = list(self._model.shared().values())
         for task, own in batches.items():
-            values = [self._backward(step, micro, task, batch, weights[task]) for micro, batch in enumerate(own)]
-            loss = sum(values) / len(values)
-            if math.isfinite(loss) and _finite([*shared, *self._model.own(task)]):
+            loss = self._alone(step, task, own, weights[task], halved)
+            if loss is not None and math.isfinite(loss) and _finite([*shared, *self._model.own(task)]):
                 if self._rows is not None:
                     self._rows.take(len(losses))
                 sums = [_add(total, parameter.grad) for total, parameter in zip(sums, self._added)]
                 losses[task] = loss
             else:
+                left_out[task] = _NO_MEMORY if loss is None else _NOT_FINITE
                 _clear(self._model.own(task))
             _clear(shared)
         for parameter, total in zip(self._added, sums):
             parameter.grad = total
-        left_out = [task for task in batches if task not in losses]
-        return StepGradients(losses, _seconds(batches), left_out, self._combine(step, losses, weights))
+        halved = [task for task in halved if task in losses]
+        return StepGradients(losses, _seconds(batches), left_out, halved, self._combine(step, losses, weights))
+
+    def _alone(self, step: int, task: str, batches: Sequence[Batch], weight: float, halved: list[str]) -> float | None:
+        """Gradient of one task alone, where none is yet; returns its loss, or None if memory does not suffice."""
+        with _memory() as memory:
+            losses = [self._backward(step, micro, task, batch, weight) for micro, batch in enumerate(batches)]
+        if not memory.enough:
+            _clear([*self._model.shared().values(), *self._model.own(task)])
+            halved.append(task)
+            with _memory() as memory:
+                losses = [self._halves(step, micro, task, batch, weight) for micro, batch in enumerate(batches)]
+        return sum(losses) / len(losses) if memory.enough else None
 
     def _backward(self, step: int, micro: int, task: str, batch: Batch, weight: float) -> float:
         """Add a batch's gradient to what parameters hold, unless the loss is not finite; returns the loss."""
@@ -117,6 +142,19 @@ class JointStep:
         value = float(loss.detach())
         if math.isfinite(value):
             torch.autograd.backward(loss * (weight / self._accumulate))
+        return value
+
+    def _halves(self, step: int, micro: int, task: str, batch: Batch, weight: float) -> float:
+        """`_backward` over one half of the batch after the other."""
+        halves, value = batch.halves(), 0.0
+        with torch.no_grad(), seeded(self._seed, "step", step, micro, task, "counts"):
+            count = sum(self._model.loss(task, half).count for half in halves)
+        for place, half in enumerate(halves):
+            with seeded(self._seed, "step", step, micro, task, place):
+                loss = self._model.loss(task, half).total / count
+            value += float(loss.detach())
+            if math.isfinite(value):
+                torch.autograd.backward(loss * (weight / self._accumulate))
         return value
 
     def _combine(self, step: int, losses: Mapping[str, float], weights: Mapping[str, float]) -> dict[str, float]:
@@ -137,6 +175,26 @@ class JointStep:
         for task, factor in zip(losses, factors):
             shown[task_metric("train", task, "weight")] = weights[task] * factor
         return shown
+
+
+@dataclass
+class _Memory:
+    enough: bool = True
+
+
+@contextlib.contextmanager
+def _memory() -> Iterator[_Memory]:
+    """Ends early where memory runs out, and says so; other errors pass."""
+    memory = _Memory()
+    try:
+        yield memory
+    except RuntimeError as error:
+        # On the CPU torch says it in words only.
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        memory.enough = False
+    if not memory.enough and torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _scope(names: Sequence[str], options: GradientOptions) -> list[str]:

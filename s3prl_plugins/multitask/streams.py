@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -46,6 +46,18 @@ class Batch:
     def seconds(self) -> float:
         """Of audio, whether it was read or not."""
         return sum(example.seconds for example in self.examples)
+
+    def halves(self) -> list[Batch]:
+        """Two batches, the first the larger one; only this one if it holds a single utterance."""
+        half = (len(self.examples) + 1) // 2
+        return [
+            replace(
+                self, examples=self.examples[part], waves=self.waves[part], utterances=self.utterances[part],
+                states=self.states[part],
+            )
+            for part in (slice(half), slice(half, None))
+            if self.examples[part]
+        ]  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ class Trainer:
     """Joint training of a model from a step to the end.
 
     In a step each task in turn draws its batch, goes forward and backward, and frees its graph: activation memory is
-    that of one task. A task whose loss or gradient is not finite is left out of the step, the others go on; what is left
-    out is counted in the log.
+    that of one task. A task whose loss or gradient is not finite, or that runs out of memory even with half a batch, is
+    left out of the step, the others go on; what is left out is counted in the log.
     """
 
     model: JointModel
@@ -75,9 +75,10 @@ class Trainer:
         meter.take(found)
         for part, norm in norms.items():
             meter.add(f"train/grad_norm/{part}", norm)
-        if found.left_out:
-            named = ", ".join(found.left_out)
-            tqdm.write(f"[multitask] step {step}: loss or gradient of {named} is not finite; left out of this step")
+        for task, why in found.left_out.items():
+            tqdm.write(f"[multitask] step {step}: {task} is left out: {why}")
+        if found.halved:
+            tqdm.write(f"[multitask] step {step}: out of memory; halved the batch of {', '.join(found.halved)}")
         if found.losses and all(map(math.isfinite, norms.values())):
             self.balancer.observe(step, found.losses)
             self.optimizers.step(step)
@@ -96,6 +97,7 @@ class _Meter:
     def _reset(self) -> None:
         self._values: defaultdict[str, list[float]] = defaultdict(list)
         self._left_out: Counter[str] = Counter()
+        self._halved: Counter[str] = Counter()
         self.seconds, self.skipped, self._start = 0.0, 0, time.perf_counter()
 
     def add(self, name: str, value: float) -> None:
@@ -106,7 +108,8 @@ class _Meter:
             self.add(task_metric("train", task, "loss"), loss)
         for name, value in found.shown.items():
             self.add(name, value)
-        self._left_out.update(found.left_out)
+        self._left_out.update(found.left_out.keys())
+        self._halved.update(found.halved)
         self.seconds += found.seconds
 
     def flush(self) -> dict[str, float]:
@@ -114,6 +117,7 @@ class _Meter:
         entry = {task_metric("train", task, "loss"): math.nan for task in self._tasks}
         entry |= {name: sum(values) / len(values) for name, values in self._values.items()}
         entry |= {task_metric("train", task, "left_out"): float(self._left_out[task]) for task in self._tasks}
+        entry |= {task_metric("train", task, "halved"): float(count) for task, count in self._halved.items()}
         entry["train/audio_seconds_per_second"] = self.seconds / (time.perf_counter() - self._start)
         entry["train/skipped_steps"] = float(self.skipped)
         self._reset()

@@ -244,7 +244,7 @@ def test_a_task_at_fault_is_left_out_and_the_others_go_on(balancer: str, fault: 
     if not all(map(math.isfinite, norms.values())):
         assert found.again is not None
         found = found.again()
-    assert found.left_out == ["ks"] and set(found.losses) == {"sid", "er"}
+    assert found.left_out == {"ks": "loss or gradient is not finite"} and set(found.losses) == {"sid", "er"}
     assert all(parameter.grad is None for parameter in broken.own("ks"))
     expected, _ = one_step({"name": balancer}, ("sid", "er"), joint_model(TASKS), accumulate=2)
     for (name, ours), theirs in zip(broken.named_parameters(), expected.parameters(), strict=True):
@@ -263,6 +263,78 @@ def test_what_was_left_out_is_counted_and_nothing_of_it_changes() -> None:
     assert math.isfinite(entry["train/ks/loss"])
     assert all(p.isfinite().all() for p in run.model.parameters())
     assert not any(torch.equal(p, q) for p, q in zip(run.model.own("sid"), before))
+
+
+class Greedy(JointModel):
+    """`ks` runs out of memory with more utterances than `room`, in its forward or its backward pass."""
+
+    room, place, calls = 0, "forward", 0
+
+    def loss(self, task: str, batch: Batch) -> Loss:
+        found = super().loss(task, batch)
+        if task == "ks" and len(batch.examples) > self.room:
+            self.calls += torch.is_grad_enabled()
+            if self.place == "backward":
+                next(self.heads["ks"].parameters()).register_hook(self._fail)  # others have their gradient by then
+            elif torch.is_grad_enabled():
+                raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried a lot")
+        return found
+
+    def _fail(self, gradient: Tensor) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+def greedy(room: int, place: str, tasks: tuple[str, ...] = TASKS) -> Greedy:
+    model = joint_model(tasks)
+    model.__class__ = Greedy
+    assert isinstance(model, Greedy)
+    model.room, model.place = room, place
+    return model
+
+
+@pytest.mark.parametrize("balancer", ["fixed", "pcgrad"])
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_task_that_runs_out_of_memory_is_computed_in_halves(balancer: str, accumulate: int) -> None:
+    """The same gradients of three utterances as of two and one."""
+    model, found = one_step({"name": balancer}, model=greedy(2, "forward"), accumulate=accumulate)
+    expected, plain = one_step({"name": balancer}, accumulate=accumulate)
+    assert found.halved == ["ks"] and not found.left_out and plain.halved == []
+    assert found.losses == pytest.approx(plain.losses)
+    assert_equal_gradients(model, expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("place", ["forward", "backward"])
+@pytest.mark.parametrize("balancer", ["fixed", "pcgrad"])
+def test_a_task_that_does_not_fit_in_halves_is_left_out(balancer: str, place: str) -> None:
+    model, found = one_step({"name": balancer}, model=greedy(0, place))
+    assert found.left_out == {"ks": "out of memory, with half a batch too"} and found.halved == []
+    assert all(parameter.grad is None for parameter in model.own("ks"))
+    expected, _ = one_step({"name": balancer}, ("sid", "er"), joint_model(TASKS))
+    for (name, ours), theirs in zip(model.named_parameters(), expected.parameters(), strict=True):
+        if ours.grad is not None:
+            torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-5, atol=1e-7, msg=name)
+
+
+def test_running_out_of_memory_is_counted_in_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    model = greedy(2, "forward", ("ks", "sid"))
+    run = Run(config(total_steps=3, log_step=3), model=model)
+    run.trainer.run(1)
+    entry = run.log.steps[3]
+    assert entry["train/ks/halved"] == model.calls / 2 > 0  # once with the other tasks, once alone
+    assert (entry["train/ks/left_out"], entry["train/skipped_steps"]) == (0, 0)
+    assert "train/sid/halved" not in entry
+    assert "step 1: out of memory; halved the batch of ks" in capsys.readouterr().out
+
+
+def test_other_errors_are_not_taken_for_lack_of_memory() -> None:
+    class Broken(JointModel):
+        def loss(self, task: str, batch: Batch) -> Loss:
+            raise RuntimeError("shapes do not fit")
+
+    model = joint_model(TASKS)
+    model.__class__ = Broken
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        one_step({}, model=model)
 
 
 def test_layers_are_named_by_their_numbers() -> None:
