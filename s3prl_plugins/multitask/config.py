@@ -14,7 +14,7 @@ from s3prl_plugins.features.budget import parse_size
 from s3prl_plugins.features.utterances import Crops
 from s3prl_plugins.heads.task import TaskConfig, task_config
 from s3prl_plugins.multitask.scenario_config import SingleTaskConfig, SslConfig
-from s3prl_plugins.multitask.trunk import Padding
+from s3prl_plugins.multitask.trunk import Padding, Precision
 from s3prl_plugins.superb.cards import FINETUNED_TASKS, task_names
 
 __all__ = [
@@ -38,6 +38,9 @@ class EncoderConfig:
     conv_grad_mult: float | None = None
     """Gradient multiplier of the convolutional front-end: 0 frozen, 0.1 as HuBERT Base was trained; null leaves it
     as the upstream has it (s3prl's HuBERT: 0)."""
+    precision: Precision = "float32"
+    """`bfloat16` lets an encoder that is finetuned compute under autocast: faster on a GPU, with half the activations.
+    Weights, heads, losses and evaluation stay float32."""
     crops: Crops = "fresh"
     """`fresh`: training hears another random crop at every visit (SID, ASV, silence of KS). `fixed`: every utterance keeps
     one, drawn from seed, task and name, so that a frozen encoder's states of it can be stored."""

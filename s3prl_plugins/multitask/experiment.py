@@ -90,7 +90,7 @@ class Experiment:
             upstream = build_upstream(args)
         selection, layer = args.upstream_feature_selection, args.upstream_layer_selection
         multiplier = config.encoder.conv_grad_mult if args.upstream_trainable else None
-        trunk = Trunk(upstream, config.encoder.padding, selection, layer, multiplier)
+        trunk = Trunk(upstream, config.encoder.padding, selection, layer, multiplier, config.encoder.precision)
         model = JointModel(
             trunk.to(self.device), config.task_configs, labels, args.seed, args.upstream_trainable,
             config.featurizer == "shared", args.upstream_feature_normalize, config.specaug,

@@ -31,8 +31,7 @@ class LayerMix(nn.Module):
         features: dict[int, Tensor] = {}
         for group in groups:
             mixed = self._mix(group.layers, self.normalize and not group.normalized)
-            for place, frames, row in zip(group.places, group.frames, mixed.unbind()):
-                features[place] = row if frames == len(row) else row[:frames]
+            features.update(zip(group.places, group.split(mixed)))
         return [features[place] for place in range(len(features))]
 
     def _mix(self, layers: list[Tensor] | Tensor, normalize: bool) -> Tensor:

@@ -10,13 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from s3prl_plugins.errors import ConfigError, CorpusError
+from s3prl_plugins.multitask.packing import can_pack, packed_states
 
-__all__ = ["HiddenStates", "Padding", "Trunk"]
+__all__ = ["HiddenStates", "Padding", "Precision", "Trunk"]
 
 Padding = Literal["batch", "none"]
 """`batch`: utterances are padded to the longest, as stock s3prl does, and keep round(samples / rate) frames. HuBERT
 Base's first GroupNorm runs over the padding, so an utterance's states depend on its neighbours.
 `none`: every utterance is computed as if alone and keeps the frames the convolutions give."""
+
+Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -24,13 +27,22 @@ class HiddenStates:
     """States of utterances that went through the encoder together."""
 
     layers: list[Tensor] | Tensor
-    """Each (utterances, frames, dim); one tensor (layers, utterances, frames, dim) if they come from a store."""
+    """Each (utterances, frames, dim), or packed (1, frames of all utterances, dim); one tensor (layers, utterances, frames,
+    dim) if they come from a store."""
     places: list[int]
     """Which utterances of the batch these are."""
     frames: list[int]
     """Valid frames of each; a mean over time is one."""
     normalized: bool = False
     """Whether they are layer-normalised already."""
+    packed: bool = False
+    """Whether all utterances stand in one row."""
+
+    def split(self, mixed: Tensor) -> Sequence[Tensor]:
+        """What was made of the layers, like one of them in shape, per utterance (frames, dim)."""
+        if self.packed:
+            return torch.split(mixed[0], self.frames)
+        return [row if frames == len(row) else row[:frames] for frames, row in zip(self.frames, mixed.unbind())]
 
 
 class Trunk(nn.Module):
@@ -41,7 +53,9 @@ class Trunk(nn.Module):
     :param layer: only this layer of the view (s3prl's `-l`); None takes all.
     :param conv_grad_mult: gradient multiplier of the convolutional front-end of HuBERT-like models; 0 freezes it,
         None leaves it as the upstream has it (s3prl's HuBERT: 0).
+    :param precision: `bfloat16`: in training the encoder computes under autocast; its states are float32 all the same.
 
+    In training with padding `none` utterances of HuBERT are packed (`packing.py`): the same states, faster.
     Layer drop is switched off: a dropped layer changes the number of states and breaks the weighted sum.
     """
 
@@ -52,9 +66,12 @@ class Trunk(nn.Module):
         selection: str = "hidden_states",
         layer: int | None = None,
         conv_grad_mult: float | None = None,
+        precision: Precision = "float32",
     ) -> None:
         super().__init__()
         self.upstream, self.padding, self.selection, self.layer = upstream, padding, selection, layer
+        self.precision = precision
+        self._can_pack = padding == "none" and can_pack(upstream, selection)
         _set(upstream, "layerdrop", 0.0)
         if conv_grad_mult is not None and not _set(upstream, "feature_grad_mult", conv_grad_mult):
             raise ConfigError(
@@ -87,24 +104,41 @@ class Trunk(nn.Module):
         for places in self._groups(waves):
             chosen = [waves[place] for place in places]
             try:
-                layers = self._layers(chosen)
+                with torch.autocast(chosen[0].device.type, torch.bfloat16, enabled=self._rounds):
+                    layers, frames = self._states(chosen)
             except (RuntimeError, ValueError, AssertionError) as error:
                 self._blame_short(waves, names, error)
                 raise
-            frames = self._frames(chosen, layers[0].shape[1])
             if min(frames) < 1:
                 self._too_short(waves, names, places[frames.index(min(frames))])
-            groups.append(HiddenStates(layers, places, frames))
+            layers = [layer.float() for layer in layers]
+            groups.append(HiddenStates(layers, places, frames, packed=self._packs))
         return groups
 
+    @property
+    def _rounds(self) -> bool:
+        return self.training and self.precision == "bfloat16"
+
+    @property
+    def _packs(self) -> bool:
+        return self.training and self._can_pack
+
     def _groups(self, waves: Sequence[Tensor]) -> Iterator[list[int]]:
-        if self.padding == "batch":
+        if self.padding == "batch" or self._packs:
             yield list(range(len(waves)))
             return
         by_length: dict[int, list[int]] = {}
         for place, wave in enumerate(waves):
             by_length.setdefault(wave.numel(), []).append(place)
         yield from by_length.values()
+
+    def _states(self, waves: list[Tensor]) -> tuple[list[Tensor], list[int]]:
+        """The layers of utterances that go through the encoder together, and the frames of each."""
+        if self._packs:
+            packed, frames = packed_states(self.upstream, waves)
+            return self._chosen(packed), frames
+        layers = self._layers(waves)
+        return layers, self._frames(waves, layers[0].shape[1])
 
     def _layers(self, waves: list[Tensor]) -> list[Tensor]:
         output = self.upstream(waves)
@@ -116,7 +150,9 @@ class Trunk(nn.Module):
             )
         if isinstance(view, dict):
             view = list(view.values())
-        layers = list(view) if isinstance(view, list | tuple) else [view]
+        return self._chosen(list(view) if isinstance(view, list | tuple) else [view])
+
+    def _chosen(self, layers: list[Tensor]) -> list[Tensor]:
         if self.layer is not None and len(layers) > 1:
             if not -len(layers) <= self.layer < len(layers):
                 raise ConfigError(f"layer {self.layer} (-l) does not exist; the upstream has {len(layers)}")

@@ -61,6 +61,79 @@ def test_unpadded_states_are_those_of_each_utterance_alone(hubert: torch.nn.Modu
     assert (padded[3] - together[3]).abs().max() > 1e-2, "padding changes HuBERT's states; the two modes must differ"
 
 
+@pytest.fixture(params=[False, True], ids=["post-LN", "pre-LN"])
+def trained(request: pytest.FixtureRequest, tmp_path: Path) -> torch.nn.Module:
+    """HuBERT in training mode without dropout."""
+    from s3prl import hub
+
+    dropouts = ("dropout", "attention_dropout", "activation_dropout", "dropout_input", "dropout_features")
+    changes = {"layer_norm_first": request.param, **dict.fromkeys(dropouts, 0.0)}
+    content = random_checkpoint("tiny", 0, changes=changes)
+    content["task_cfg"]["normalize"] = request.param
+    write_checkpoint(tmp_path / "tiny.pt", content)
+    upstream: torch.nn.Module = hub.hubert_local(ckpt=str(tmp_path / "tiny.pt")).train()
+    return upstream
+
+
+def test_packed_states_and_gradients_are_those_of_each_utterance_alone(trained: torch.nn.Module) -> None:
+    batch = waves(16000, 9000, 12345, 9000, 4000)
+    trunk = Trunk(trained, "none", conv_grad_mult=0.1).train()
+
+    def gradients(parts: list[list[torch.Tensor]]) -> list[torch.Tensor | None]:
+        trained.zero_grad()
+        mix, mixed = LayerMix(5), []
+        for part in parts:
+            mixed += mix(trunk(part))
+        torch.cat([feature.sum(-1).square() for feature in mixed]).mean().backward()
+        features.append(mixed)
+        return [None if p.grad is None else p.grad.clone() for p in trained.parameters()]
+
+    features: list[list[torch.Tensor]] = []
+    assert [group.packed for group in trunk(batch)] == [True]
+    together = gradients([batch])
+    trunk._can_pack = False
+    alone = gradients([[wave] for wave in batch])
+    for ours, theirs in zip(*features, strict=True):
+        assert ours.shape == theirs.shape
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
+    assert sum(gradient is not None for gradient in together) > 40
+    for mine, other in zip(together, alone):
+        torch.testing.assert_close(mine, other, rtol=1e-3, atol=1e-5)
+
+
+def test_one_layer_can_be_packed_alone(trained: torch.nn.Module) -> None:
+    batch = waves(16000, 9000)
+    every, one = Trunk(trained, "none").train()(batch)[0], Trunk(trained, "none", layer=-2).train()(batch)[0]
+    assert torch.equal(one.layers[0], every.layers[-2]) and len(one.layers) == 1
+    assert Trunk(trained, "none").describe() == (5, 256)
+
+
+def test_only_training_without_padding_packs_and_only_hubert(hubert: torch.nn.Module) -> None:
+    batch = waves(16000, 9000)
+    for trunk in (Trunk(hubert, "batch").train(), Trunk(hubert, "none").eval(), Trunk(Frames(), "none").train()):
+        assert not any(group.packed for group in trunk(batch))
+    hubert.eval()
+
+
+def test_an_utterance_too_short_for_the_row_is_named(trained: torch.nn.Module) -> None:
+    with pytest.raises(CorpusError, match=r"utterance b: 300 samples are shorter than one frame"):
+        Trunk(trained, "none").train()(waves(16000, 300), ["a", "b"])
+
+
+def test_bfloat16_rounds_in_training_only_and_gives_float32(trained: torch.nn.Module) -> None:
+    batch = waves(16000, 9000)
+    exact, rounded = Trunk(trained, "none"), Trunk(trained, "none", precision="bfloat16")
+    ours, theirs = rounded.train()(batch)[0], exact.train()(batch)[0]
+    for one, other in zip(ours.layers, theirs.layers):
+        assert one.dtype == torch.float32
+        assert 1e-4 < float(((one - other).norm() / other.norm()).detach()) < 2e-2
+    ours.layers[-1].square().mean().backward()
+    assert all(p.grad is None or p.grad.dtype == torch.float32 for p in trained.parameters())
+    with torch.no_grad():
+        for one, other in zip(rounded.eval()(batch), exact.eval()(batch)):
+            assert all(torch.equal(a, b) for a, b in zip(one.layers, other.layers))
+
+
 def test_the_front_end_learns_only_if_asked(hubert: torch.nn.Module) -> None:
     for multiplier, learns in ((0.0, False), (1.0, True)):
         trunk = Trunk(hubert, "none", conv_grad_mult=multiplier)
