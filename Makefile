@@ -54,7 +54,7 @@ $(READY): setup.cfg setup.py constraints.txt
 		{ echo "$(PYTHON) must be Python 3.11 or newer; name another with PYTHON=..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install $(QUIET) torch torchaudio
-	$(BIN)/python -m pip install $(QUIET) -e '.[mini,mtl,legacy,lm,cluster,dev]'
+	$(BIN)/python -m pip install $(QUIET) -e '.[mini,mtl,legacy,lm,cluster,serve,dev]'
 	@touch $@
 
 .PHONY: help demo test check reproduce test-install

@@ -22,11 +22,11 @@ import s3prl_plugins  # noqa: F401  (s3prl imports only after its repairs)
 from s3prl_plugins.config import load_yaml, merge
 from s3prl_plugins.features.kinds import KINDS
 from s3prl_plugins.multitask.config import find_config
+from s3prl_plugins.multitask.evaluation import saved_results
 from s3prl_plugins.multitask.experiment import Experiment
 from s3prl_plugins.multitask.stock import stock_args
 from s3prl_plugins.superb.cards import FINETUNED_TASKS, card
 from s3prl_plugins.sweep.launcher import InProcess
-from s3prl_plugins.sweep.run_state import saved_results
 from s3prl_plugins.sweep.scenarios import ssl
 from s3prl_plugins.sweep.sweep import Sweep, SweepOptions
 

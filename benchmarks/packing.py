@@ -85,7 +85,8 @@ def step(trunk: Trunk, calls: list[list[Tensor]]) -> float:
     trunk.zero_grad()
     started = time.process_time()
     groups = [group for waves in calls for group in trunk(waves)]
-    torch.stack([layer.square().mean() for group in groups for layer in group.layers]).sum().backward()
+    loss = torch.stack([layer.square().mean() for group in groups for layer in group.layers]).sum()
+    torch.autograd.backward(loss)
     return time.process_time() - started
 
 

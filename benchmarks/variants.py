@@ -28,12 +28,12 @@ from s3prl_plugins.allocator import keep_freed_memory
 from s3prl_plugins.config import build, load_yaml, merge
 from s3prl_plugins.errors import ConfigError
 from s3prl_plugins.multitask.config import find_config
+from s3prl_plugins.multitask.evaluation import saved_results
 from s3prl_plugins.plugin import PRETRAININGS, resolve
 from s3prl_plugins.pretrain.config import find_pretrain_config
 from s3prl_plugins.report.table import format_table
 from s3prl_plugins.superb.cards import card
 from s3prl_plugins.sweep.launcher import InProcess
-from s3prl_plugins.sweep.run_state import saved_results
 from s3prl_plugins.sweep.scenarios import ssl
 from s3prl_plugins.sweep.sweep import Sweep, SweepOptions
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from s3prl_plugins.inference import load as load
+    from s3prl_plugins.inference import push_to_hub as push_to_hub
 
 from s3prl_plugins.importing import activate
 
@@ -25,9 +26,9 @@ activate()
 
 
 def __getattr__(name: str) -> Any:
-    """`s3prl_plugins.load`, imported when it is first asked for, because torch comes with it."""
-    if name == "load":
-        from s3prl_plugins.inference import load
+    """`s3prl_plugins.load` and `push_to_hub`, imported when they are first asked for, because torch comes with them."""
+    if name in ("load", "push_to_hub"):
+        from s3prl_plugins import inference
 
-        return load
+        return getattr(inference, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -19,7 +19,11 @@ import yaml
 
 from s3prl_plugins.errors import ConfigError, nearest
 
-__all__ = ["build", "literal", "load_yaml", "merge", "override", "plain"]
+__all__ = ["build", "literal", "load_yaml", "merge", "override", "parse_yaml", "plain"]
+
+_MOST_VALUES = 100_000
+_DEEPEST = 20
+"""Keys within keys of an override."""
 
 T = TypeVar("T")
 
@@ -27,25 +31,57 @@ T = TypeVar("T")
 def load_yaml(path: str | Path) -> dict[str, Any]:
     """Read one YAML file whose top level is a mapping; an unreadable or malformed file is a `ConfigError`."""
     try:
-        loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        loaded = parse_yaml(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(
             f"config file {str(path)!r} cannot be read ({error.strerror}); pass an existing file with -c"
         ) from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         where = getattr(error, "problem_mark", None)
         line = f", line {where.line + 1}" if where else ""
-        raise ConfigError(f"config file {str(path)!r}{line} is not valid YAML; mend it there") from error
+        reason = "" if where else f" ({error})"
+        raise ConfigError(f"config file {str(path)!r}{line} is not valid YAML{reason}; mend it there") from error
     if not isinstance(loaded, dict):
         raise ConfigError(f"config file {str(path)!r} must hold a mapping, found {type(loaded).__name__}")
     return loaded
+
+
+def parse_yaml(text: str) -> Any:
+    """`yaml.safe_load`, and no more work than the text is long: references may repeat what they stand for only so often.
+
+    :raises yaml.YAMLError: malformed, or a tag that is no plain value.
+    :raises ValueError: impossible date or number, absurd nesting, or references to more than 100,000 values in all.
+    """
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _values(node, {}) > _MOST_VALUES:
+            raise ValueError(f"its references stand for more than {_MOST_VALUES:,} values")
+        return loader.construct_document(node)
+    except RecursionError:
+        raise ValueError("it nests too deeply") from None
+    finally:
+        loader.dispose()
+
+
+def _values(node: yaml.Node, known: dict[int, int]) -> int:
+    """Scalars and containers in a node, those of references each time."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) not in known:
+        known[id(node)] = _MOST_VALUES + 1  # what a reference to a node within itself comes to
+        parts = [part for pair in node.value for part in (pair if isinstance(pair, tuple) else (pair,))]
+        known[id(node)] = 1 + sum(_values(part, known) for part in parts)
+    return known[id(node)]
 
 
 def literal(text: str) -> Any:
     """A Python literal (`1e-3`, `['asr', 'pr']`, `None`, `True`), or the bare string where it is none."""
     try:
         return ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return text.strip()
 
 
@@ -70,8 +106,8 @@ def override(string: str, config: Mapping[str, Any]) -> dict[str, Any]:
     for option in filter(None, (part.strip() for part in string.split(",,"))):
         key, equals, value = option.partition("=")
         scope, *path = key.strip().split(".")
-        if not equals or scope != "config" or not path or not all(path):
-            raise ConfigError(f"override {option!r} must read config.KEY=VALUE, several joined by ',,'")
+        if not equals or scope != "config" or not path or not all(path) or len(path) > _DEEPEST:
+            raise ConfigError(f"override {option[:200]!r} must read config.KEY=VALUE, several joined by ',,'")
         target = changed
         for name in path[:-1]:
             inner = target.setdefault(name, {})

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-__all__ = ["save_whole", "whole_file", "write_whole"]
+__all__ = ["parse_json", "save_whole", "whole_file", "write_whole"]
 
 
 @contextmanager
@@ -30,6 +31,14 @@ def write_whole(path: Path, text: str) -> None:
     """Write UTF-8."""
     with whole_file(path) as file:
         file.write(text.encode())
+
+
+def parse_json(text: str) -> Any:
+    """`json.loads`, for which absurd nesting is a ValueError like any other fault."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it nests too deeply") from None
 
 
 def save_whole(path: Path, content: Any) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from s3prl_plugins.errors import UserError
+from s3prl_plugins.files import parse_json
 
 __all__ = ["MetricLogger", "RunLogger", "logged_scores", "read_metrics", "task_metric"]
 
@@ -61,8 +62,8 @@ def read_metrics(folder: Path) -> list[dict[str, float]]:
     entries = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(keepends=True), 1):
         try:
-            entries.append(json.loads(line))
-        except json.JSONDecodeError as error:
+            entries.append(parse_json(line))
+        except ValueError as error:
             if line.endswith("\n"):
                 raise UserError(f"{path}, line {number} is not JSON; remove that line") from error
     return entries

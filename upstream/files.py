@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from s3prl_plugins.errors import CheckpointError
+from s3prl_plugins.untrusted import load_plain
 
 __all__ = ["downloaded", "given_file", "on_disk", "read_content"]
 
@@ -44,11 +43,7 @@ def read_content(path: str | Path, cure: str, mmap: bool = False) -> Any:
     :param mmap: read tensors when they are used.
     :raises CheckpointError: there is no such file, or it is another one, or damaged.
     """
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path} cannot be read ({reason}); {cure}") from error
+    return load_plain(path, cure, mmap)
 
 
 def on_disk(weights: Mapping[str, Tensor], half: bool) -> dict[str, Tensor]:

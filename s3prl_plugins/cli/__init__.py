@@ -33,7 +33,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("s3prl_plugins.cli.report", "the paper's table, relation graph and page of sweeps; the page of a run"),
     "qbe": ("s3prl_plugins.cli.qbe", "score an encoder by query by example, which needs no training"),
     "export": ("s3prl_plugins.cli.export", "write the finetuned encoder of a joint run, alone or with its heads"),
+    "convert": ("s3prl_plugins.cli.convert", "checkpoints of fairseq in, ours out to other toolkits"),
     "predict": ("s3prl_plugins.cli.predict", "every task's answer for any audio files, from a trained model"),
+    "serve": ("s3prl_plugins.cli.serve", "a local page: drop or record audio, see every task's answer"),
     "submit": ("s3prl_plugins.cli.submit", "collect and check prediction files for the SUPERB leaderboard"),
 }
 """Subcommand -> (module with `add_arguments(parser)` and `run(args) -> int`, one line of help)."""

@@ -46,6 +46,7 @@ EXTRAS = {
     "mtl": ("torchjd", "gradient methods of torchjd"),
     "lm": ("flashlight", "ASR with a language model"),
     "cluster": ("submitit", "sweeps on a cluster"),
+    "serve": ("gradio", "`s3prl-plugins serve`"),
 }
 """Extra -> the module it brings, and what for."""
 

@@ -114,8 +114,8 @@ def _dry_run(args: argparse.Namespace, runs: Sequence[Any]) -> int:
 
 def _show(sweep: Any, outcomes: Mapping[str, Any]) -> None:
     """What became of several runs, or the scores of one."""
+    from s3prl_plugins.multitask.evaluation import saved_results
     from s3prl_plugins.report.table import format_table, results_table
-    from s3prl_plugins.sweep.run_state import saved_results
     from s3prl_plugins.sweep.sweep import describe
 
     if len(outcomes) > 1:

@@ -24,10 +24,14 @@ _EXAMPLES = """examples:
   s3prl-plugins predict superb_tiny recordings/ 'more/*.flac' --format jsonl -o answers.jsonl
   s3prl-plugins predict result/all_task meeting.wav --tasks sd --format rttm
   s3prl-plugins predict model.pt recordings/ --tasks asr pr --format textgrid -o grids/
+  s3prl-plugins predict result/stock_ic/dev-best.ckpt recording.wav --labels fluent_speech_commands/data/train_data.csv
 
-MODEL is a name (superb_tiny), the folder of a run or one of its states-*.ckpt, or a file of `export --with-heads`. Recordings may
-have any rate and number of channels. Answers go to stdout or to -o, progress and errors to stderr. A recording that cannot be
-answered for is one line there (in json also an entry "error"); the others go on, and the exit status is 1."""
+MODEL is a name (superb_tiny), the folder of a run or one of its states-*.ckpt, what `export --with-heads` or `--to-folder` wrote,
+a repository org/name of the Hugging Face Hub that `export --push-to` wrote, or a checkpoint of stock s3prl's run_downstream
+(states-*.ckpt, dev-best.ckpt) for one of the nine tasks. Labels that such a checkpoint lacks are given with --labels: JSON,
+slots.txt of SNIPS, train_data.csv of Fluent Speech Commands, or one name a line.
+Recordings may have any rate and number of channels. Answers go to stdout or to -o, progress and errors to stderr. A recording
+that cannot be answered for is one line there (in json also an entry "error"); the others go on, and the exit status is 1."""
 _AUDIO = {
     ".wav", ".flac", ".mp3", ".ogg", ".opus", ".oga", ".aif", ".aiff", ".au", ".snd", ".sph", ".nist", ".caf", ".w64", ".rf64",
 }  # fmt: skip
@@ -54,6 +58,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="each task hears what evaluation gives it (KS, ASV: softer; ASV: without silences), at more passes",
     )
+    parser.add_argument(
+        "--labels", metavar="FILE", help="names of the classes of a stock s3prl checkpoint, which holds none"
+    )
+    parser.add_argument("-k", "--upstream-ckpt", metavar="FILE", help="the encoder's checkpoint, where it was moved")
+    parser.add_argument(
+        "--revision", metavar="NAME", help="branch, tag or commit of a repository of the Hugging Face Hub"
+    )
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:N (default: cuda where a GPU is visible)")
 
 
@@ -62,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     _check_output(args, files)
     from s3prl_plugins.inference import load
 
-    model = load(args.model, args.device)
+    model = load(args.model, args.device, labels=args.labels, upstream_ckpt=args.upstream_ckpt, revision=args.revision)
     if args.window is not None:
         model.window = args.window
     tasks = _tasks(args, model.tasks)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,8 +10,9 @@ from typing import Any
 
 import yaml
 
-from s3prl_plugins.config import merge
+from s3prl_plugins.config import merge, parse_yaml
 from s3prl_plugins.errors import ConfigError, UserError
+from s3prl_plugins.files import parse_json
 from s3prl_plugins.heads.task import TaskConfig
 from s3prl_plugins.multitask import checkpoint
 from s3prl_plugins.multitask.config import task_configs
@@ -56,7 +56,7 @@ class Run:
     def results(self) -> dict[str, Any]:
         """The content of results.json; empty where there is none."""
         try:
-            content = json.loads((self.folder / "results.json").read_text(encoding="utf-8"))
+            content = parse_json((self.folder / "results.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
         return content if isinstance(content, dict) else {}
@@ -119,7 +119,7 @@ class Run:
     def _stock_args(self) -> Mapping[str, Any]:
         for path in sorted(self.folder.glob("args_*.yaml"), key=lambda path: path.stat().st_mtime, reverse=True):
             try:
-                content = yaml.safe_load(path.read_text(encoding="utf-8"))
+                content = parse_yaml(path.read_text(encoding="utf-8"))
             except (OSError, ValueError, yaml.YAMLError):
                 continue
             if isinstance(content, dict):

@@ -49,6 +49,17 @@ def _mend_override(helper: ModuleType) -> bool:
     return True
 
 
+def _mend_eval(module: ModuleType) -> bool:
+    """The name `eval` of one module, which it uses for the convolutions in a checkpoint's configuration."""
+    from s3prl_plugins.upstream.convolutions import check_convolutions
+
+    vars(module)["eval"] = check_convolutions
+    return True
+
+
+_EVALUATING = ("hubert.hubert_model", "wav2vec2.wav2vec2_model", "wavlm.WavLM", "data2vec.data2vec_model")
+
+
 def _mend_cuda(module: ModuleType) -> bool:
     """Inside this expert's forward, `.cuda()` moves to the device of the features."""
     from torch import Tensor
@@ -87,5 +98,12 @@ REPAIRS = (
     Repair(
         "s3prl.downstream.sv_voxceleb1:cuda", "s3prl.downstream.sv_voxceleb1.expert",
         "calls .cuda(), so ASV trains on a GPU only", "moves to the device of the features", _mend_cuda,
+    ),
+    *(
+        Repair(
+            f"s3prl.upstream.{name}:eval", f"s3prl.upstream.{name}",
+            "executes the conv_feature_layers of a checkpoint", "lists of whole numbers only", _mend_eval,
+        )
+        for name in _EVALUATING
     ),
 )  # fmt: skip

@@ -13,6 +13,7 @@ from typing import Any
 from s3prl_plugins.corpora.layouts.plan import Plan, write_lines
 from s3prl_plugins.corpora.recordings import Take
 from s3prl_plugins.corpora.texts import SLOTS, vocabulary
+from s3prl_plugins.files import parse_json
 
 __all__ = ["FILE", "MINI_SUPERB", "SPEECH", "VERSION", "Kind", "checksum", "read", "write"]
 
@@ -54,7 +55,7 @@ def checksum(root: Path, final: Path) -> str:
 def read(root: Path) -> dict[str, Any] | None:
     """The manifest of a finished corpus, or None where there is none."""
     try:
-        found = json.loads((root / FILE).read_text(encoding="utf-8"))
+        found = parse_json((root / FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None

@@ -17,6 +17,7 @@ from typing import Any
 
 from s3prl_plugins.features.kinds import Bytes
 from s3prl_plugins.features.lines import OwnFile, new_lines, own_name, seal
+from s3prl_plugins.files import parse_json
 
 __all__ = ["DamageError", "Entry", "Shard", "Writer"]
 
@@ -147,7 +148,7 @@ class Writer:
 
 def _header(line: str | None) -> dict[str, Any] | None:
     try:
-        header = json.loads(line) if line is not None else None
+        header = parse_json(line) if line is not None else None
     except ValueError:
         return None
     return header if isinstance(header, dict) else None

@@ -105,13 +105,18 @@ class VerificationHead(nn.Module):
         return [Prediction(example.name, vector, example.label) for example, vector in zip(examples, embeddings)]
 
     def calibrate(self, predictions: Sequence[Prediction]) -> dict[str, float]:
-        return {}
+        """The `threshold` at which misses and false alarms are equal, for verification; no score depends on it."""
+        return {"threshold": self._equal_error(predictions)[1]}
 
     def score(self, predictions: Sequence[Prediction], calibration: Mapping[str, float]) -> Scores:
         """`eer`, the equal error rate in percent over the split's trials.
 
         :raises CorpusError: the trials are not of both kinds, or the embeddings are not finite.
         """
+        return {"eer": 100.0 * self._equal_error(predictions)[0]}
+
+    def _equal_error(self, predictions: Sequence[Prediction]) -> tuple[float, float]:
+        """Rate, in [0, 1], and threshold."""
         from s3prl.metric import compute_eer
 
         trials = list(scored_trials(predictions))
@@ -126,7 +131,8 @@ class VerificationHead(nn.Module):
             raise CorpusError(
                 "an equal error rate needs finite scores, found NaN; the model has diverged: lower the lr"
             )
-        return {"eer": 100.0 * float(compute_eer(targets, scores)[0])}
+        rate, threshold = compute_eer(targets, scores)
+        return float(rate), float(threshold)
 
     def write(self, predictions: Sequence[Prediction], split: str, folder: Path) -> list[Path]:
         """`FIRST_SECOND SCORE` and `FIRST_SECOND {1|0}` lines in the order of the trial list (s3prl's truth is empty)."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
-from s3prl_plugins.heads.verification import scored_trials
-from s3prl_plugins.multitask.evaluation import Evaluator
+from s3prl_plugins.multitask.evaluation import CALIBRATED, Evaluator, saved_results
 from s3prl_plugins.multitask.joint import JointModel
 from s3prl_plugins.multitask.tasks import TaskData
-from s3prl_plugins.superb.cards import card
 
-__all__ = ["calibration"]
+__all__ = ["calibration", "saved_calibration"]
 
 
 def calibration(joint: JointModel, tasks: Mapping[str, TaskData]) -> dict[str, dict[str, float]]:
@@ -19,17 +18,12 @@ def calibration(joint: JointModel, tasks: Mapping[str, TaskData]) -> dict[str, d
     :param tasks: their corpora; tasks that have nothing to choose are passed over.
     :raises CorpusError: a dev split cannot be read.
     """
-    from s3prl.metric import compute_eer
-
     evaluator = Evaluator(joint, tasks)
-    found = {}
-    for task in tasks:
-        if card(task).calibrated:
-            predictions, _ = evaluator.answers(task, card(task).dev)
-            found[task] = joint.head(task).calibrate(predictions)
-        elif task == "asv":
-            predictions, _ = evaluator.answers(task, card(task).dev)
-            trials = list(scored_trials(predictions))
-            labels, scores = [int(target) for _, target, _ in trials], [score for _, _, score in trials]
-            found[task] = {"threshold": float(compute_eer(labels, scores)[1])}
+    return {task: evaluator.settings(task) for task in tasks if task in CALIBRATED}
+
+
+def saved_calibration(folder: Path, step: int) -> dict[str, dict[str, float]]:
+    """The same as evaluation left it in a run's `results.json`; empty if that is of another step."""
+    results = saved_results(folder)
+    found: dict[str, dict[str, float]] = results.get("calibration", {}) if results.get("step") == step else {}
     return found

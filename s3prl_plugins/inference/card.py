@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import yaml
+
 from s3prl_plugins.superb.cards import card
 
-__all__ = ["model_card"]
+__all__ = ["hub_card", "model_card"]
+
+_TAGS = {
+    "asr": "automatic-speech-recognition", "sd": "speaker-diarization", "asv": "speaker-verification",
+    **dict.fromkeys(("er", "ic", "ks", "sid"), "audio-classification"),
+}  # fmt: skip
+"""Task -> what the Hub calls it."""
 
 _MINI = """It was trained on mini-SUPERB: a closed world of English sentences spoken by espeak-ng's synthetic voices.
 **It only knows synthetic speech.** On people's voices, on other languages, in noise or music its answers mean nothing,
@@ -37,8 +45,8 @@ def model_card(name: str, entry: Mapping[str, Any], padding: str, results: Mappi
         [
             f"# {name}",
             "",
-            f"One encoder, {len(rows)} answers: `s3prl_plugins.load(...)` and `s3prl-plugins predict`. The file is also an",
-            "upstream, `-u mtl_hubert_local -k FILE`.",
+            f"One encoder, {len(rows)} answers: `s3prl_plugins.load(...)` and `s3prl-plugins predict`. In one file it is also",
+            "an upstream, `-u mtl_hubert_local -k FILE`.",
             "",
             "## Tasks and scores",
             "| task | what it answers | metric | test score | settings from dev |",
@@ -58,6 +66,15 @@ def model_card(name: str, entry: Mapping[str, Any], padding: str, results: Mappi
             "",
         ]
     )
+
+
+def hub_card(card: str, entry: Mapping[str, Any]) -> str:
+    """The card under the metadata that the Hugging Face Hub sorts models by."""
+    if card.startswith("---\n"):
+        return card
+    tasks = {tag for task in entry["config"]["tasks"] for tag in (task, _TAGS.get(task)) if tag}
+    about = {"library_name": "s3prl-plugins", "language": ["en"], "tags": ["speech", "superb", *sorted(tasks)]}
+    return f"---\n{yaml.safe_dump(about, sort_keys=False)}---\n{card}"
 
 
 def _row(task: str, entry: Mapping[str, Any], scores: Mapping[str, Mapping[str, float]]) -> str:

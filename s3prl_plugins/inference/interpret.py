@@ -26,9 +26,8 @@ from s3prl_plugins.inference.answers import (
     Stretch,
     Transcript,
 )  # fmt: skip
-from s3prl_plugins.report.answers import runs
 
-__all__ = ["Heard", "answer_of", "slots_of"]
+__all__ = ["Heard", "answer_of", "runs", "slots_of"]
 
 
 @dataclass(frozen=True)
@@ -153,6 +152,13 @@ def _diarization(head: Any, heard: Heard) -> Diarization:
         for start, stop in runs(column.tolist())
     ]
     return Diarization(tuple(sorted(turns, key=lambda turn: (turn.start, turn.label))))
+
+
+def runs(active: Sequence[bool]) -> list[tuple[int, int]]:
+    """First index of every run of true values, and one past its last."""
+    padded = [False, *active, False]
+    edges = [index for index in range(len(active) + 1) if padded[index] != padded[index + 1]]
+    return list(zip(edges[::2], edges[1::2]))
 
 
 _ANYTHING = Example("", Path(), 0.0, None)

@@ -14,7 +14,7 @@ from s3prl_plugins.heads.audio import SAMPLE_RATE
 from s3prl_plugins.heads.contract import Reader
 from s3prl_plugins.heads.task import TaskConfig, build_reader
 from s3prl_plugins.heads.verification import SHORTEST
-from s3prl_plugins.inference.answers import Answers, Verification
+from s3prl_plugins.inference.answers import Answers, Embedding, Verification
 from s3prl_plugins.inference.audio import Audio, hear, name_of
 from s3prl_plugins.inference.interpret import Heard, answer_of
 from s3prl_plugins.inference.windows import OVERLAP, features
@@ -116,13 +116,21 @@ class Model:
         :raises ConfigError: the model has no ASV head.
         :raises AudioError: as for a call.
         """
-        chosen = self._chosen(["asv"])
-        vectors = []
-        for audio in (first, second):
-            embedding = self._answers(audio, chosen, as_evaluated=True, top=1).asv
-            assert embedding is not None
-            vectors.append(torch.tensor(embedding.vector))
-        score = float(torch.dot(*vectors))
+        return self.compare(self.embed(first), self.embed(second))
+
+    def embed(self, audio: Audio) -> Embedding:
+        """What `verify` compares, for a recording that is to be compared more than once.
+
+        :raises ConfigError: the model has no ASV head.
+        :raises AudioError: as for a call.
+        """
+        found = self._answers(audio, self._chosen(["asv"]), as_evaluated=True, top=1).asv
+        assert found is not None
+        return found
+
+    def compare(self, first: Embedding, second: Embedding) -> Verification:
+        """Whether two embeddings of `embed` are of one speaker."""
+        score = float(torch.dot(torch.tensor(first.vector), torch.tensor(second.vector)))
         threshold = self.calibration.get("asv", {}).get("threshold")
         return Verification(score, threshold, None if threshold is None else score >= threshold)
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from s3prl_plugins.config import plain
 from s3prl_plugins.errors import CheckpointError
+from s3prl_plugins.inference.calibration import saved_calibration
 from s3prl_plugins.multitask import checkpoint as checkpoints
 from s3prl_plugins.multitask.config import task_configs
 from s3prl_plugins.multitask.joint import JointModel
@@ -24,7 +25,7 @@ from s3prl_plugins.multitask.trunk import Padding, Trunk
 from s3prl_plugins.multitask.upstream import build_upstream
 from s3prl_plugins.upstream.hubert.checkpoint import check_convolutions
 
-__all__ = ["ENTRY", "Portable", "from_content", "from_run"]
+__all__ = ["ENTRY", "Portable", "from_content", "from_run", "heads_config"]
 
 ENTRY = "answers"
 FORMAT = 1
@@ -112,7 +113,9 @@ class Portable:
 
 
 def from_run(found: checkpoints.Checkpoint) -> Portable:
-    """The model of a run's checkpoint. ASR answers greedily, whatever language model the run was evaluated with.
+    """The model of a run's checkpoint, with the settings its evaluation chose on dev.
+
+    ASR answers greedily, whatever language model the run was evaluated with.
 
     :raises CheckpointError: its tensors cannot be read.
     """
@@ -125,7 +128,7 @@ def from_run(found: checkpoints.Checkpoint) -> Portable:
         hubert = {**parts, "model_weight": model}
     return Portable(
         place=str(found.path),
-        config=_heads_config(config),
+        config=heads_config(config),
         labels=saved["labels"],
         featurizers=saved["featurizers"],
         heads=saved["heads"],
@@ -137,12 +140,13 @@ def from_run(found: checkpoints.Checkpoint) -> Portable:
         hubert=hubert,
         args={**args, "init_ckpt": None, "past_exp": None},
         upstream=weights if hubert is None else None,
+        calibration=saved_calibration(found.path.parent, found.step),
         about={"step": found.step, "seed": args["seed"], "upstream": args["upstream"], "size": config["size"]},
     )
 
 
 def from_content(content: Any, place: str) -> Portable:
-    """The model in the content of a file that `s3prl-plugins export --with-heads` wrote; weights become float32.
+    """The model in what `s3prl-plugins export --with-heads` or `--to-folder` wrote; weights become float32.
 
     :raises CheckpointError: it is another file.
     """
@@ -158,16 +162,20 @@ def from_content(content: Any, place: str) -> Portable:
             f"{place} has format {entry.get('format')!r}, this version reads {FORMAT}; export it anew"
         )
     fields = {name: value for name, value in entry.items() if name != "format"}
-    for part in ("featurizers", "heads"):
-        fields[part] = {
-            name: value.float() if value.is_floating_point() else value for name, value in fields[part].items()
-        }
-    hubert = {name: content[name] for name in _HUBERT}
-    return Portable(place=place, padding=content["mtl"]["padding"], hubert=hubert, **fields)
+    try:
+        for part in ("featurizers", "heads"):
+            fields[part] = {
+                name: value.float() if value.is_floating_point() else value for name, value in fields[part].items()
+            }
+        hubert = {name: content[name] for name in _HUBERT}
+        return Portable(place=place, padding=content["mtl"]["padding"], hubert=hubert, **fields)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{place} lacks a part or has one too many ({error}); export it anew") from error
 
 
-def _heads_config(config: Mapping[str, Any]) -> dict[str, Any]:
+def heads_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What a model keeps of a run's configuration; no language model, whose files lie elsewhere."""
     chosen: dict[str, Any] = plain({name: config[name] for name in ("size", "tasks", "superb")})
     if "asr" in chosen["superb"]:
-        chosen["superb"]["asr"]["head"]["lm"] = None
+        chosen["superb"]["asr"].setdefault("head", {})["lm"] = None
     return chosen

@@ -7,24 +7,23 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import hashlib
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from s3prl_plugins.errors import CheckpointError
 from s3prl_plugins.files import save_whole
+from s3prl_plugins.untrusted import load_plain
 
-__all__ = ["Checkpoint", "find", "load_file", "load_tensors", "namespaces_allowed", "newest_whole", "read", "save"]
+__all__ = ["Checkpoint", "find", "load_file", "load_tensors", "newest_whole", "read", "save"]
 
 _NAME = re.compile(r"states-(\d+)\.ckpt")
 _TENSORS = "checkpoints"
+_TENSOR_FILE = re.compile(r"\w+\.pt")
 
 
 @dataclass(frozen=True)
@@ -92,11 +91,14 @@ def read(path: Path) -> Checkpoint:
     """
     state = load_file(path)
     try:
-        return Checkpoint(path, state["Step"], vars(state["Args"]), state["Config"], state["Checksums"])
-    except (KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"{path} was not written by a joint run; pass the folder or states-*.ckpt of one"
-        ) from error
+        found = Checkpoint(path, state["Step"], vars(state["Args"]), state["Config"], state["Checksums"])
+        # Both become paths.
+        whole = isinstance(found.step, int) and all(_TENSOR_FILE.fullmatch(name) for name in found.checksums)
+    except (AttributeError, KeyError, TypeError):
+        whole = False
+    if not whole or not isinstance(found.config, dict):
+        raise CheckpointError(f"{path} was not written by a joint run; pass the folder or states-*.ckpt of one")
+    return found
 
 
 def newest_whole(place: Path) -> tuple[Checkpoint, list[str]]:
@@ -123,21 +125,15 @@ def newest_whole(place: Path) -> tuple[Checkpoint, list[str]]:
 
 
 def load_tensors(checkpoint: Checkpoint, name: str) -> Any:
-    """The content of one tensor file, on the CPU."""
-    return load_file(checkpoint.folder / f"{name}.pt")
+    """The content of one tensor file, on the CPU: a mapping.
 
-
-@contextlib.contextmanager
-def namespaces_allowed() -> Iterator[None]:
-    """Let `torch.load` take argparse.Namespace, the one class in runner checkpoints.
-
-    torch's own context forgets the class at its end even if it was allowed before, as the repairs of s3prl do for good.
+    :raises CheckpointError: it cannot be read, or is none.
     """
-    if argparse.Namespace in torch.serialization.get_safe_globals():
-        yield
-    else:
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            yield
+    path = checkpoint.folder / f"{name}.pt"
+    content = load_file(path)
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} must hold a mapping, found {type(content).__name__}; use another checkpoint")
+    return content
 
 
 def load_file(path: Path) -> Any:
@@ -145,12 +141,7 @@ def load_file(path: Path) -> Any:
 
     :raises CheckpointError: it cannot be read.
     """
-    try:
-        with namespaces_allowed():
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a file that is no checkpoint meets the unpickler in any of its states
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"checkpoint {path} cannot be read ({reason}); use another one") from error
+    return load_plain(path, "use another checkpoint")
 
 
 def _sha256(path: Path) -> str:

@@ -11,14 +11,18 @@ from typing import Any
 from tqdm import tqdm
 
 from s3prl_plugins.errors import ConfigError, nearest
-from s3prl_plugins.files import write_whole
+from s3prl_plugins.files import parse_json, write_whole
 from s3prl_plugins.heads.contract import Prediction, Scores
 from s3prl_plugins.multitask.joint import JointModel
 from s3prl_plugins.multitask.streams import evaluation_batches
 from s3prl_plugins.multitask.tasks import TaskData
 from s3prl_plugins.superb.cards import card
 
-__all__ = ["Evaluator", "parse_splits", "update_results"]
+__all__ = ["CALIBRATED", "Evaluator", "parse_splits", "saved_results", "update_results"]
+
+
+CALIBRATED = ("sd", "asv")
+"""Tasks whose heads choose settings on dev: SD's threshold and filter, which scores need, and ASV's threshold."""
 
 
 def parse_splits(text: str, tasks: Sequence[str]) -> list[tuple[str, str]]:
@@ -73,34 +77,56 @@ class Evaluator:
         self.model.train(training)
         return sorted(predictions, key=lambda prediction: prediction.name), total / items if items else None
 
+    def settings(self, task: str) -> dict[str, float]:
+        """What the task's head chooses on dev; empty for most tasks."""
+        if task not in self._calibrations:
+            self._calibrations[task] = self.model.head(task).calibrate(self.answers(task, card(task).dev)[0])
+        return self._calibrations[task]
+
     def evaluate(self, task: str, split: str, folder: Path | None = None) -> Scores:
         """Every metric of a task on a split, and `loss`; prediction files go to `folder`/<task>/ if one is given."""
         head, dev = self.model.head(task), card(task).dev
         predictions, loss = self.answers(task, split)
-        if card(task).calibrated and (split == dev or task not in self._calibrations):
-            self._calibrations[task] = head.calibrate(predictions if split == dev else self.answers(task, dev)[0])
-        scores = head.score(predictions, self._calibrations.get(task, {}))
+        if split == dev:
+            self._calibrations[task] = head.calibrate(predictions)
+        scores = head.score(predictions, self.settings(task) if card(task).calibrated else {})
         if folder is not None:
             (folder / task).mkdir(parents=True, exist_ok=True)
             head.write(predictions, split, folder / task)
         return scores if loss is None else {**scores, "loss": loss}
 
 
+def saved_results(folder: Path) -> dict[str, Any]:
+    """The content of a run's `results.json`; empty where there is none."""
+    path = folder / "results.json"
+    if not path.is_file():
+        return {}
+    try:
+        content = parse_json(path.read_text(encoding="utf-8"))
+        return content if isinstance(content, dict) else {}
+    except ValueError:
+        raise ConfigError(f"{path} is not JSON; remove it, and the run is scored again") from None
+
+
 def update_results(
-    folder: Path, step: int, results: Mapping[tuple[str, str], Mapping[str, Any]], about: Mapping[str, Any]
+    folder: Path,
+    step: int,
+    results: Mapping[tuple[str, str], Mapping[str, Any]],
+    about: Mapping[str, Any],
+    calibration: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Path:
     """Lay new scores over `results.json`; scores of another step are dropped. Written whole or not at all.
 
     :param results: (task, split) -> metric -> value.
     :param about: what the numbers come from (upstream, seed, versions ...).
+    :param calibration: task -> settings chosen on dev, which `s3prl_plugins.load` takes from there.
     """
-    path = folder / "results.json"
-    content: dict[str, Any] = {"step": step, "about": dict(about), "scores": {}}
-    if path.is_file():
-        old = json.loads(path.read_text(encoding="utf-8"))
-        if old.get("step") == step:
-            content["scores"] = old["scores"]
+    path, old = folder / "results.json", saved_results(folder)
+    kept = old if old.get("step") == step else {}
+    content: dict[str, Any] = {"step": step, "about": dict(about), "scores": kept.get("scores", {})}
     for (task, split), scores in results.items():
         content["scores"].setdefault(task, {})[split] = dict(scores)
+    if chosen := {**kept.get("calibration", {}), **(calibration or {})}:
+        content["calibration"] = chosen
     write_whole(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
     return path

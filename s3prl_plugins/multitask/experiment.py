@@ -14,14 +14,14 @@ import torch
 from tqdm import tqdm
 
 from s3prl_plugins.config import plain
-from s3prl_plugins.errors import CheckpointError, ConfigError
-from s3prl_plugins.heads.contract import Example, Scores
+from s3prl_plugins.errors import CheckpointError, ConfigError, CorpusError
+from s3prl_plugins.heads.contract import Scores
 from s3prl_plugins.logs import RunLogger, task_metric
 from s3prl_plugins.multitask import checkpoint as checkpoints
 from s3prl_plugins.multitask.balancers import build_balancer
 from s3prl_plugins.multitask.config import run_config
 from s3prl_plugins.multitask.er_folds import er_fold
-from s3prl_plugins.multitask.evaluation import Evaluator, parse_splits, update_results
+from s3prl_plugins.multitask.evaluation import CALIBRATED, Evaluator, parse_splits, update_results
 from s3prl_plugins.multitask.folder import undone_on_error
 from s3prl_plugins.multitask.hubert_config import hubert_config
 from s3prl_plugins.multitask.init_heads import init_heads
@@ -29,7 +29,7 @@ from s3prl_plugins.multitask.joint import JointModel
 from s3prl_plugins.multitask.optim import Optimizers
 from s3prl_plugins.multitask.shelves import Storage, why_nothing_is_stored
 from s3prl_plugins.multitask.start import check_start, load_encoder, load_model
-from s3prl_plugins.multitask.streams import Batch, TaskStream
+from s3prl_plugins.multitask.streams import TaskStream
 from s3prl_plugins.multitask.tasks import TaskData, read_tasks, without_leaks
 from s3prl_plugins.multitask.trainer import Trainer
 from s3prl_plugins.multitask.trunk import Trunk
@@ -180,7 +180,7 @@ class Experiment:
         return parse_splits(text, self.config.tasks)
 
     def evaluate(self, splits: str) -> dict[tuple[str, str], Scores]:
-        """Score the model and write prediction files and `results.json`.
+        """Score the model and write prediction files and `results.json`, which also gets what SD and ASV choose on dev.
 
         :param splits: s3prl's `-t`: `test`, or `asr:test-clean,ks:dev`.
         """
@@ -190,18 +190,19 @@ class Experiment:
         self._open_store()
         for task, split in self.splits(splits):
             results[task, split] = self.evaluator.evaluate(task, split, self.folder)
-        update_results(self.folder, self.step, results, self._about())
+        update_results(self.folder, self.step, results, self._about(), self._calibration({task for task, _ in results}))
         return results
 
-    def infer(self, path: Path) -> dict[str, Any]:
-        """Every task's answer for one audio file."""
-        answers = {}
-        self.model.eval()
-        for task, data in self.tasks.items():
-            example = Example(path.stem, path, 0.0, None)
-            batch = Batch([example], [data.reader.waveform(example, None)])
-            answers[task] = self.model.answer(task, batch, with_loss=False)[0][0].output
-        return answers
+    def _calibration(self, tasks: set[str]) -> dict[str, dict[str, float]]:
+        """Settings that belong to the model; one that no score needs may be missing."""
+        found = {}
+        for task in CALIBRATED:
+            if task in tasks:
+                try:
+                    found[task] = self.evaluator.settings(task)
+                except CorpusError as error:
+                    tqdm.write(f"[multitask] {task}: no threshold is chosen ({error})")
+        return found
 
     def _streams(self) -> dict[str, TaskStream]:
         training = {name: data.examples(data.config.card.train) for name, data in self.tasks.items()}

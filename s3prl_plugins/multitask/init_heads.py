@@ -5,13 +5,11 @@ The code released with arXiv 2110.09930 starts its joint runs so: at their learn
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import torch
 from torch import Tensor, nn
 
 from s3prl_plugins.config import plain
@@ -19,6 +17,7 @@ from s3prl_plugins.errors import CheckpointError, ConfigError, nearest
 from s3prl_plugins.multitask import checkpoint
 from s3prl_plugins.multitask.er_folds import er_fold
 from s3prl_plugins.multitask.joint import JointModel
+from s3prl_plugins.untrusted import load_plain
 
 __all__ = ["TrainedHead", "init_heads", "read_head", "stock_head", "stock_places"]
 
@@ -121,12 +120,7 @@ def _ours(path: Path, task: str) -> TrainedHead:
 
 
 def _states(path: Path) -> dict[str, Any]:
-    try:
-        with checkpoint.namespaces_allowed():
-            return cast(dict[str, Any], torch.load(path, map_location="cpu", weights_only=True))
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path} cannot be read ({reason}); pass a run folder or a states-*.ckpt") from error
+    return cast(dict[str, Any], load_plain(path, "pass a run folder or a states-*.ckpt"))
 
 
 def _below(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -13,10 +13,8 @@ from typing import Any
 from s3prl_plugins.allocator import keep_freed_memory
 from s3prl_plugins.config import merge
 from s3prl_plugins.errors import ConfigError, UserError
-from s3prl_plugins.heads.audio import SAMPLE_RATE
 from s3prl_plugins.heads.contract import Scores
 from s3prl_plugins.multitask.experiment import Experiment
-from s3prl_plugins.report.answers import answer_text
 from s3prl_plugins.report.table import results_table
 
 __all__ = ["MultitaskRunner", "stock_args"]
@@ -64,14 +62,21 @@ class MultitaskRunner:
         return results
 
     def inference(self) -> None:
-        """`-m inference -t FILE`: every task's answer for one audio file."""
+        """`-m inference -t FILE`: every task's answer for one recording, as `s3prl-plugins predict --as-evaluated` prints it.
+
+        Nothing is written.
+        """
+        from s3prl_plugins.inference.calibration import saved_calibration
+        from s3prl_plugins.inference.formats import text
+        from s3prl_plugins.inference.model import Model
+
         with _one_line_errors(self.args):
             path = Path(self.args.evaluate_split)
             if not path.is_file():
                 raise ConfigError(f"-t {str(path)!r} is not a file; -m inference takes an audio file there")
-            for task, answer in self.experiment.infer(path).items():
-                head = self.experiment.model.heads[task]
-                print(f"{task}: {answer_text(answer, getattr(head, 'frame_shift', 0) / SAMPLE_RATE)}")
+            run = self.experiment
+            model = Model(run.model, run.config.task_configs, saved_calibration(run.folder, run.step))
+            print(text(model(path, as_evaluated=True)), end="")
 
 
 @contextlib.contextmanager

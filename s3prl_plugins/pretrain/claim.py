@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from s3prl_plugins.config import plain
+from s3prl_plugins.config import load_yaml, plain
 from s3prl_plugins.errors import CheckpointError
 from s3prl_plugins.pretrain.speech import Utterance
 
@@ -25,7 +25,7 @@ def claim(folder: Path, config: Any, seed: int, utterances: Sequence[Utterance])
     }  # fmt: skip
     path = folder / "pretraining.yaml"
     if path.is_file():
-        held = yaml.safe_load(path.read_text(encoding="utf-8"))
+        held = load_yaml(path)
         differing = [key for key in asked if held.get(key) != asked[key]]
         if differing:
             raise CheckpointError(

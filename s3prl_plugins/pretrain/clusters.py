@@ -20,6 +20,7 @@ from s3prl_plugins.files import whole_file
 from s3prl_plugins.heads.audio import SAMPLE_RATE, load
 from s3prl_plugins.pretrain.speech import Crop, Frames, Utterance
 from s3prl_plugins.seeding import derive, generator
+from s3prl_plugins.untrusted import load_arrays
 
 __all__ = ["FrameFeatures", "Targets", "fit_clusters", "make_targets", "mfcc"]
 
@@ -72,9 +73,10 @@ class Targets:
             np.savez(file, labels=self.labels, offsets=self.offsets, clusters=self.clusters)
 
     @classmethod
-    def load(cls, path: Path) -> Targets:
-        with np.load(path, allow_pickle=False) as held:
-            return cls(held["labels"], held["offsets"], int(held["clusters"]))
+    def load(cls, path: Path, cure: str = "remove it, and it is made anew") -> Targets:
+        """:raises CheckpointError: it cannot be read."""
+        labels, offsets, clusters = load_arrays(path, ("labels", "offsets", "clusters"), cure)
+        return cls(labels, offsets, int(clusters))
 
 
 def fit_clusters(

@@ -18,6 +18,7 @@ from s3prl_plugins.files import whole_file
 from s3prl_plugins.heads.audio import load
 from s3prl_plugins.pretrain.speech import Crop, Utterance
 from s3prl_plugins.seeding import derive
+from s3prl_plugins.untrusted import load_arrays
 
 __all__ = ["Embed", "PseudoSpeakers", "find_speakers"]
 
@@ -43,8 +44,9 @@ class PseudoSpeakers:
 
     @classmethod
     def load(cls, path: Path) -> PseudoSpeakers:
-        with np.load(path, allow_pickle=False) as held:
-            return cls(held["labels"], int(held["clusters"]))
+        """:raises CheckpointError: it cannot be read."""
+        labels, clusters = load_arrays(path, ("labels", "clusters"), "remove it, and it is made anew")
+        return cls(labels, int(clusters))
 
 
 def find_speakers(

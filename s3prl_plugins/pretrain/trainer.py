@@ -24,6 +24,7 @@ from s3prl_plugins.pretrain.parameters import by_part, by_rate
 from s3prl_plugins.pretrain.speech import Crop, Crops, load_crops
 from s3prl_plugins.schedules import linear_schedule
 from s3prl_plugins.seeding import generator, seeded
+from s3prl_plugins.untrusted import load_plain
 
 __all__ = ["Pretrainer"]
 
@@ -140,8 +141,8 @@ class Pretrainer:
         path = self.folder / _STATE
         if not path.is_file():
             return 0
+        state = load_plain(path, "remove it or choose another -p")
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.balancer.load_state_dict(state.get("balancer", {}))

@@ -15,11 +15,11 @@ import torch
 
 from s3prl_plugins.errors import CheckpointError, ConfigError
 from s3prl_plugins.multitask import checkpoint as checkpoints
+from s3prl_plugins.multitask.evaluation import saved_results
 from s3prl_plugins.multitask.stock import stock_args
 from s3prl_plugins.multitask.trunk import Padding, Trunk
 from s3prl_plugins.multitask.upstream import build_upstream
 from s3prl_plugins.seeding import seeded
-from s3prl_plugins.sweep.run_state import saved_results
 
 __all__ = ["Encoder", "hub_encoder", "run_encoder"]
 

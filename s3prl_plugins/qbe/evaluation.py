@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from s3prl_plugins.config import plain
 from s3prl_plugins.errors import ConfigError, CorpusError
-from s3prl_plugins.files import write_whole
+from s3prl_plugins.files import parse_json, write_whole
 from s3prl_plugins.heads.audio import SAMPLE_RATE
 from s3prl_plugins.heads.contract import Example
 from s3prl_plugins.heads.corpora.quesst14 import QbeReader
@@ -157,7 +157,7 @@ class _Kept:
 
     def _read(self) -> dict[str, Any]:
         try:
-            content = json.loads(self._path.read_text(encoding="utf-8"))
+            content = parse_json(self._path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
         return content if isinstance(content, dict) else {}

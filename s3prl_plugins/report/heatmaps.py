@@ -10,7 +10,7 @@ from s3prl_plugins.report.graph import Edge
 from s3prl_plugins.report.markup import escape
 from s3prl_plugins.report.significance import LEVEL
 
-__all__ = ["relation_map", "weight_map"]
+__all__ = ["relation_map", "signed_map", "weight_map"]
 
 
 def relation_map(edges: Sequence[Edge], tasks: Sequence[str], widest: float) -> str:
@@ -56,3 +56,30 @@ def weight_map(weights: Mapping[str, Sequence[float]], most: float) -> str:
         for task, row in weights.items()
     )
     return f"<table class=map><thead><tr><th></th>{head}</tr></thead>\n<tbody>{rows}</tbody></table>"
+
+
+def signed_map(
+    values: Mapping[tuple[str, str], float], rows: Sequence[str], columns: Sequence[str], rows_title: str = ""
+) -> str:
+    """Numbers around zero, positive ones blue, negative ones orange; colour grows with the root of the number.
+
+    :param values: (row, column) -> number; a cell without one stays empty.
+    :param rows_title: what stands before the name of each row.
+    """
+    widest = max(map(abs, values.values()), default=1.0) or 1.0
+    head = "".join(f"<th scope=col>{escape(name.upper())}</th>" for name in columns)
+    body = "".join(
+        f"<tr><th scope=row>{escape(rows_title + row.upper())}</th>"
+        + "".join(_signed(values.get((row, column)), widest) for column in columns)
+        + "</tr>\n"
+        for row in rows
+    )
+    return f"<div class=scroll><table class=map><thead><tr><th></th>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>"
+
+
+def _signed(value: float | None, widest: float) -> str:
+    if value is None:
+        return "<td class=blank></td>"
+    depth = 0.62 * math.sqrt(abs(value) / widest)
+    digits = 2 if widest >= 0.1 else 3
+    return f'<td class="{"helps" if value >= 0 else "hurts"}" style="--a:{depth:.2f}">{value:+.{digits}f}</td>'

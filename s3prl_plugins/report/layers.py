@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
-
-import torch
 
 from s3prl_plugins.errors import CheckpointError
 from s3prl_plugins.multitask import checkpoint
+from s3prl_plugins.untrusted import load_plain
 
 __all__ = ["layer_weights"]
 
@@ -24,8 +22,8 @@ def layer_weights(folder: Path, step: int) -> dict[str, list[float]]:
         return {}
     try:
         tensors = checkpoint.read(paths.get(step, paths[max(paths)])).folder / "model.pt"
-        state = torch.load(tensors, map_location="cpu", weights_only=True, mmap=True)["featurizers"]
-    except (CheckpointError, OSError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError):
+        state = load_plain(tensors, "use another", mmap=True)["featurizers"]
+    except (CheckpointError, KeyError):
         return {}
     weights = {name.removesuffix(".weights"): value for name, value in state.items() if name.endswith(".weights")}
     return {task: value.float().softmax(dim=-1).tolist() for task, value in weights.items()}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from s3prl_plugins.errors import UserError
+from s3prl_plugins.files import parse_json
 from s3prl_plugins.logs import logged_scores, read_metrics, task_metric
+from s3prl_plugins.report.conflicts import conflict_section
 from s3prl_plugins.report.curves import learning_curves
 from s3prl_plugins.report.heatmaps import weight_map
 from s3prl_plugins.report.layers import layer_weights
@@ -30,7 +31,7 @@ def read_results(folder: Path) -> dict[str, Any]:
             f"{path} is missing; evaluate the run first: python -m s3prl.run_downstream -m evaluate -e {folder}"
         )
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
         return {"step": int(content["step"]), "about": dict(content["about"]), "scores": dict(content["scores"])}
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} cannot be read ({error!r}); remove it and evaluate the run again") from error
@@ -48,12 +49,13 @@ def write_page(folder: Path, target: Path | None = None) -> Path:
     scores = {(task, split): values for task, splits in content["scores"].items() for split, values in splits.items()}
     title = f"{folder.resolve().name}: run of {step} steps"
     trained = [task for task in about.get("tasks", content["scores"]) if task != "qbe"]
-    weights = layer_weights(folder, step)
+    weights, entries = layer_weights(folder, step), read_metrics(folder)
     parts = [
         f"<h1>{escape(title)}</h1>",
         warning(CLOSED_WORLD) if about.get("size") == "mini" else "",
         section("Scores", table(result_rows(scores, logged_scores(folder, 0)), "scores")),
-        section("Learning curves", _curves(read_metrics(folder), scores, step, trained)),
+        section("Learning curves", _curves(entries, scores, step, trained)),
+        conflict_section(entries, trained),
         _layers({task: weights[task] for task in trained if task in weights}),
         section(
             "About this run",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from s3prl_plugins import __version__
+from s3prl_plugins.files import parse_json
 from s3prl_plugins.report.markup import text_of
 from s3prl_plugins.report.sweep import Run, Sweep
 
@@ -36,7 +36,7 @@ def _facts(run: Run) -> dict[str, str]:
     path = run.folder / "lr_search.json"
     if path.is_file():
         try:
-            search = json.loads(path.read_text(encoding="utf-8"))
+            search = parse_json(path.read_text(encoding="utf-8"))
             facts["learning rate chosen"] = f"{search['chosen']:g} of {len(search['tried'])} on {search['split']}"
         except (ValueError, KeyError, TypeError):
             facts["learning rate chosen"] = f"{path.name} cannot be read"

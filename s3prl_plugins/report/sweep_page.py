@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Literal
 
+from s3prl_plugins.report.affinity import affinity_section
 from s3prl_plugins.report.drawing import draw_graph
 from s3prl_plugins.report.findings import graph_findings, scenario_findings
 from s3prl_plugins.report.graph import Graph
@@ -37,6 +38,7 @@ def sweep_page(
         section("In short", bullets(scenario_findings(scores)), bullets(seed_notes(sweeps))),
         section("Scores", _score_table(paper), note(" ".join(paper.caption)), _missing(sweeps)),
         _graph_section(graph, scores),
+        affinity_section(sweeps, graph, scores.tasks),
         layers_section(sweeps, scores.tasks),
         curves_section(sweeps, scores.tasks),
         _superb_s_section(scores, origin, reference),

@@ -12,11 +12,11 @@ from typing import Any
 
 from s3prl_plugins.config import merge
 from s3prl_plugins.errors import CheckpointError, ConfigError, CorpusError
-from s3prl_plugins.files import write_whole
+from s3prl_plugins.files import parse_json, write_whole
+from s3prl_plugins.multitask.evaluation import saved_results
 from s3prl_plugins.multitask.scenario_config import LrSearchConfig
 from s3prl_plugins.superb.cards import TaskCard, card
 from s3prl_plugins.sweep.job import train_and_score
-from s3prl_plugins.sweep.run_state import saved_results
 
 __all__ = ["TIE", "Try", "best_rate", "choose_rate", "recorded_rate", "with_rate"]
 
@@ -66,7 +66,7 @@ def recorded_rate(folder: Path) -> float | None:
     if not path.is_file():
         return None
     try:
-        return float(json.loads(path.read_text(encoding="utf-8"))["chosen"])
+        return float(parse_json(path.read_text(encoding="utf-8"))["chosen"])
     except (ValueError, KeyError, TypeError):
         raise CheckpointError(f"{path} cannot be read; remove it and search again") from None
 

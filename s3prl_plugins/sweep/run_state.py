@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,10 @@ from s3prl_plugins.config import plain
 from s3prl_plugins.errors import CheckpointError, ConfigError
 from s3prl_plugins.multitask import checkpoint
 from s3prl_plugins.multitask.config import run_config
+from s3prl_plugins.multitask.evaluation import saved_results
 from s3prl_plugins.multitask.stock import stock_args
 
-__all__ = ["check_same", "is_finished", "newest", "saved_results"]
+__all__ = ["check_same", "is_finished", "newest"]
 
 _HARMLESS = {
     "corpus_root", "ssl", "transfer", "heads", "encoder.store_budget",
@@ -29,18 +29,6 @@ _ARGUMENTS = (
 )  # fmt: skip
 _PATHS = ("upstream_ckpt", "upstream_model_config", "init_upstream")
 """Compared by the name alone, since folders move."""
-
-
-def saved_results(folder: Path) -> dict[str, Any]:
-    """The content of a run's `results.json`; empty where there is none."""
-    path = folder / "results.json"
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return content if isinstance(content, dict) else {}
-    except ValueError:
-        raise ConfigError(f"{path} is not JSON; remove it, and the run is scored again") from None
 
 
 def newest(folder: Path) -> checkpoint.Checkpoint | None:

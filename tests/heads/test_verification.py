@@ -127,6 +127,13 @@ def test_equal_error_rate_of_known_cases(scores: list[float], targets: list[bool
     assert head().score(trials(scores, targets), {})["eer"] == pytest.approx(eer, abs=1e-6)
 
 
+def test_the_chosen_threshold_makes_as_many_misses_as_false_alarms() -> None:
+    scores, targets = [0.9, 0.8, 0.7, 0.2, 0.6, 0.3, 0.1, 0.0], [True] * 4 + [False] * 4
+    threshold = head().calibrate(trials(scores, targets))["threshold"]
+    wrong = [target for score, target in zip(scores, targets) if (score >= threshold) != target]
+    assert sorted(wrong) == [False, True]
+
+
 def test_equal_error_rate_is_that_of_the_legacy_expert() -> None:
     from s3prl.downstream.sv_voxceleb1.utils import EER
 

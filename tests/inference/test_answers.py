@@ -17,7 +17,7 @@ from s3prl_plugins.heads.contract import Prediction
 from s3prl_plugins.inference.answers import Answers
 from s3prl_plugins.inference.audio import hear
 from s3prl_plugins.inference.calibration import calibration
-from s3prl_plugins.inference.interpret import slots_of
+from s3prl_plugins.inference.interpret import runs, slots_of
 from s3prl_plugins.inference.model import Model
 from s3prl_plugins.multitask.config import find_config, task_configs
 from s3prl_plugins.multitask.evaluation import Evaluator
@@ -186,3 +186,11 @@ def test_slots_are_cut_out_of_marked_text(marked: str, text: str, slots: list[tu
     found, parts = slots_of(marked, ["city", "day", "artist"])
     assert found == text and [(slot.name, slot.value) for slot in parts] == slots
     assert all(found[slot.start : slot.stop] == slot.value for slot in parts)
+
+
+@pytest.mark.parametrize(
+    ("active", "stretches"),
+    [("", []), ("000", []), ("1", [(0, 1)]), ("0110", [(1, 3)]), ("1101", [(0, 2), (3, 4)])],
+)
+def test_runs_of_active_frames(active: str, stretches: list[tuple[int, int]]) -> None:
+    assert runs([flag == "1" for flag in active]) == stretches

@@ -23,7 +23,7 @@ def loaded_once(superb_tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     real = loading.load
     monkeypatch.setattr(
         "s3prl_plugins.inference.load",
-        lambda name, device: superb_tiny if name == "superb_tiny" else real(name, device),
+        lambda name, device, **given: superb_tiny if name == "superb_tiny" else real(name, device, **given),
     )
 
 

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 import torch
 
-import s3prl_plugins  # noqa: F401  (s3prl imports only after its repairs)
+import s3prl_plugins
 from s3prl_plugins.config import load_yaml, merge
-from s3prl_plugins.errors import CheckpointError, ConfigError
+from s3prl_plugins.errors import CheckpointError, ConfigError, CorpusError
+from s3prl_plugins.inference.calibration import calibration
+from s3prl_plugins.inference.formats import text
 from s3prl_plugins.logs import logged_scores, read_metrics
 from s3prl_plugins.multitask import checkpoint
 from s3prl_plugins.multitask.config import find_config
@@ -120,6 +122,13 @@ def test_evaluating_twice_gives_the_same_numbers_and_files_even_after_a_move(
     assert "eer" in capsys.readouterr().out
     results = json.loads((moved / "results.json").read_text())
     assert results["step"] == 4 and set(results["scores"]) == set(FINETUNED_TASKS)
+    assert results["calibration"].keys() == {"sd", "asv"}
+    loaded = s3prl_plugins.load(moved, "cpu")
+    assert loaded.calibration == results["calibration"] and loaded.calibration["sd"].keys() == {"threshold", "median"}
+    assert loaded.calibration == calibration(loaded.joint, runner.experiment.tasks)
+    (moved / "results.json").write_text(json.dumps({**results, "step": 2}))
+    assert s3prl_plugins.load(moved, "cpu").calibration == {}
+    (moved / "results.json").write_text(json.dumps(results))
     for task in FINETUNED_TASKS:
         entry = card(task)
         assert {metric.name for metric in entry.metrics} <= set(results["scores"][task][entry.test])
@@ -128,12 +137,20 @@ def test_evaluating_twice_gives_the_same_numbers_and_files_even_after_a_move(
     assert "<svg" in write_page(moved).read_text()
 
 
-def test_tasks_and_splits_can_be_named(finished: Path, tmp_path: Path) -> None:
+def without_dev(task: str) -> dict[str, float]:
+    raise CorpusError("split 'dev' is missing; complete the corpus")
+
+
+def test_tasks_and_splits_can_be_named(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "copy"
     shutil.copytree(finished, folder)
     saved, _ = checkpoint.newest_whole(folder)
     experiment = Experiment(argparse.Namespace(**{**saved.args, "past_exp": str(folder)}), saved.config)
     assert set(experiment.evaluate("asr:test-clean,ks:dev")) == {("asr", "test-clean"), ("ks", "dev")}
+    monkeypatch.setattr(experiment.evaluator, "settings", without_dev)  # a threshold that no score needs
+    assert experiment.evaluate("asv:test")["asv", "test"]["eer"] >= 0
+    results = json.loads((folder / "results.json").read_text())
+    assert set(results["scores"]) == {"asr", "ks", "asv"} and "calibration" not in results
     with pytest.raises(ConfigError, match="task 'ks' has no split 'tst'; did you mean 'test'"):
         experiment.splits("ks:tst")
     with pytest.raises(ConfigError, match="names task 'qbe', which this run does not have"):
@@ -145,8 +162,10 @@ def test_every_task_answers_for_one_file(finished: Path, tiny_corpus: Path, caps
     wave = next((tiny_corpus / "SNIPS").rglob("*.wav"))
     args = {**saved.args, "past_exp": str(finished), "evaluate_split": str(wave)}
     MultitaskRunner(argparse.Namespace(**args), saved.config).inference()
-    lines = capsys.readouterr().out.strip().splitlines()
-    assert [line.split(":")[0] for line in lines] == list(FINETUNED_TASKS)
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first.startswith(f"{wave} (") and {line.split()[0] for line in lines} == set(FINETUNED_TASKS)
+    model = s3prl_plugins.load(finished, "cpu")
+    assert [first, *lines] == text(model(wave, as_evaluated=True)).splitlines()
 
 
 def test_any_upstream_of_the_hub_stays_frozen_if_asked(tiny_corpus: Path, hubert: Path, tmp_path: Path) -> None:

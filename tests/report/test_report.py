@@ -4,11 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 
 from s3prl_plugins.errors import UserError
 from s3prl_plugins.logs import RunLogger, logged_scores, read_metrics
-from s3prl_plugins.report.answers import answer_text, segments
 from s3prl_plugins.report.page import write_page
 from s3prl_plugins.report.table import results_table
 
@@ -48,12 +46,3 @@ def test_the_page_holds_scores_curves_and_escaped_text(tmp_path: Path) -> None:
     page = write_page(tmp_path).read_text()
     assert "8.00 -&gt; 77.50%" in page and "<svg" in page and "&lt;script&gt;" in page and "<script" not in page
     assert "never be set" in " ".join(page.split())
-
-
-def test_answers_are_readable() -> None:
-    logits = torch.tensor([[-1.0, 1.0], [1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]])
-    assert segments(logits[:, 0], 0.02) == [(0.02, 0.06)]
-    assert answer_text(logits, 0.02) == "speaker 1: 0.02-0.06 s  speaker 2: 0.00-0.04 s"
-    assert answer_text(logits[3:], 0.02) == "speaker 1: -  speaker 2: -"
-    assert answer_text(torch.zeros(5), 0) == "embedding of 5 values"
-    assert answer_text(("activate", "lights", "kitchen"), 0) == "activate lights kitchen"

@@ -188,7 +188,7 @@ WRONG_TRAIN = {**TRAIN, "weights": {"contrast": 2.0}}
         ({"size": "huge"}, "size is 'huge'; .*Known: base, tiny"),
         ({"frame": {"hubert": {}}}, "config.frame: frame must have either checkpoint or hubert, found both"),
         ({"frame": {"checkpoint": None}}, "frame must have either checkpoint or hubert, found neither"),
-        ({"frame": {"checkpoint": "none.pt"}}, r"frame\.checkpoint 'none\.pt' cannot be used \(FileNotFoundError"),
+        ({"frame": {"checkpoint": "none.pt"}}, r"none\.pt cannot be read .*; pass hubert_tiny, a HuBERT"),
         ({"frame": {"checkpoint": "hubert_tiny"}}, "must have one width, found frame 256, utterance 16"),
         (
             {"frame": {"checkpoint": None, "hubert": {"iterations": []}}},

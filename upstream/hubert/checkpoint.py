@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 
 from s3prl_plugins.errors import ConfigError, nearest
 from s3prl_plugins.files import save_whole
+from s3prl_plugins.upstream.convolutions import check_convolutions
 
 __all__ = ["SIZES", "check_convolutions", "load_model", "random_checkpoint", "write_checkpoint"]
 
@@ -83,23 +83,6 @@ def load_model(content: Mapping[str, Any]) -> Any:
     model = _model(content)
     model.load_state_dict(content["model_weight"])
     return model
-
-
-def check_convolutions(layers: Any) -> None:
-    """s3prl evaluates `conv_feature_layers`, whatever it says: only lists and tuples of whole numbers, and sums and
-    multiples of them, are let through.
-
-    :raises ValueError: it says something else.
-    """
-    allowed = (ast.Expression, ast.List, ast.Tuple, ast.Constant, ast.BinOp, ast.Add, ast.Mult, ast.Load)
-    try:
-        nodes = list(ast.walk(ast.parse(layers, mode="eval")))
-    except (SyntaxError, TypeError, ValueError, RecursionError):
-        nodes = []
-    numbers = [node.value for node in nodes if isinstance(node, ast.Constant)]
-    plain = bool(nodes) and all(isinstance(node, allowed) for node in nodes)
-    if not plain or not all(type(number) is int and 0 < number < 10_000 for number in numbers):
-        raise ValueError(f"conv_feature_layers must be a plain list of tuples, found {layers!r}")
 
 
 def _model(content: Mapping[str, Any]) -> Any:

@@ -21,11 +21,13 @@ from s3prl_plugins.pretrain.masked_prediction import MaskedPrediction
 from s3prl_plugins.pretrain.material import Material, gather
 from s3prl_plugins.pretrain.speech import Frames
 from s3prl_plugins.pretrain.trainer import Pretrainer
+from s3prl_plugins.upstream.files import read_content
 from s3prl_plugins.upstream.hubert.checkpoint import SIZES, load_model, random_checkpoint, write_checkpoint
 
 __all__ = ["HubertPretraining", "pretrain", "state_features"]
 
 _CPU = torch.device("cpu")
+_CURE = "remove it, and its iteration is done anew"
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def pretrain(mapping: Mapping[str, Any], folder: Path, seed: int, device: torch.
             write_checkpoint(target, {**content, "model_weight": weights})
         previous = target
     assert previous is not None
-    write_checkpoint(folder / "hubert.pt", torch.load(previous, map_location="cpu", weights_only=True), config.half)
+    write_checkpoint(folder / "hubert.pt", read_content(previous, _CURE), config.half)
     return folder / "hubert.pt"
 
 
@@ -148,7 +150,7 @@ def _start(config: HubertPretraining, iteration: IterationConfig, previous: Path
     """The checkpoint that an iteration starts from."""
     content: dict[str, Any] = random_checkpoint(config.size, seed, iteration.clusters, config.model)
     if iteration.start == "previous" and previous is not None:
-        before = torch.load(previous, map_location="cpu", weights_only=True)["model_weight"]
+        before = read_content(previous, _CURE)["model_weight"]
         fresh = ("label_embs_concat", "final_proj.")
         content["model_weight"] |= {name: tensor for name, tensor in before.items() if not name.startswith(fresh)}
     return content

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from s3prl_plugins.errors import ConfigError, nearest
 from s3prl_plugins.seeding import seeded
-from s3prl_plugins.upstream.hubert.checkpoint import check_convolutions
+from s3prl_plugins.upstream.convolutions import check_convolutions
 
 __all__ = [
     "SIZES", "AttentiveStatistics", "UtteranceEncoder", "UtteranceOutput", "build_utterance", "hidden_states",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from s3prl_plugins.errors import CheckpointError, ConfigError
 from s3prl_plugins.pretrain.clusters import Targets
 from s3prl_plugins.pretrain.speech import Utterance
 from s3prl_plugins.seeding import seeded
+from s3prl_plugins.upstream.files import read_content
 from s3prl_plugins.upstream.hubert import checkpoint as hubert
 from s3prl_plugins.upstream.hubert.hubconf import TINY
 from s3prl_plugins.upstream.hubert.pretraining import HubertPretraining
@@ -33,6 +33,9 @@ class Given:
 
     frame: dict[str, Any] | None
     utterance: UtteranceEncoder | None
+
+
+_CURE = "pass hubert_tiny, a HuBERT file in s3prl's converted format, or a Learn2Diss file"
 
 
 def find_given(config: Learn2DissPretraining, seed: int) -> Given:
@@ -67,11 +70,10 @@ def _hubert_content(name: str) -> dict[str, Any]:
 
     :raises CheckpointError: there is no such file, or it is no such checkpoint.
     """
-    path = TINY if name == "hubert_tiny" else Path(name)
+    content: dict[str, Any] = read_content(TINY if name == "hubert_tiny" else Path(name), _CURE)
     try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         if "learn2diss" in content:
-            load_checkpoint(path).frame_encoder()
+            load_checkpoint(name).frame_encoder()
             content = content["frame"]
         else:
             with seeded(0):
@@ -81,8 +83,7 @@ def _hubert_content(name: str) -> dict[str, Any]:
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(
-            f"frame.checkpoint {name!r} cannot be used ({type(error).__name__}: {reason}); "
-            "pass hubert_tiny, a HuBERT file in s3prl's converted format, or a Learn2Diss file"
+            f"frame.checkpoint {name!r} cannot be used ({type(error).__name__}: {reason}); {_CURE}"
         ) from error
     return content
 
@@ -94,13 +95,7 @@ def given_targets(plan: JointConfig, utterances: Sequence[Utterance]) -> Targets
     """
     if plan.targets is None:
         return None
-    try:
-        targets = Targets.load(Path(plan.targets))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise CheckpointError(
-            f"joint.targets {plan.targets!r} cannot be read ({type(error).__name__}: {error}); "
-            "pass a targets.npz of the joint stage"
-        ) from error
+    targets = Targets.load(Path(plan.targets), "pass a targets.npz of the joint stage")
     frames = np.cumsum([0, *(FRAMES.count(utterance.samples) for utterance in utterances)])
     if targets.clusters != plan.clusters or not np.array_equal(targets.offsets, frames):
         raise CheckpointError(

@@ -30,6 +30,7 @@ from s3prl_plugins.pretrain.pseudo_speakers import Embed, PseudoSpeakers, find_s
 from s3prl_plugins.pretrain.trainer import Pretrainer
 from s3prl_plugins.pretrain.utterance_contrast import UtteranceContrast
 from s3prl_plugins.seeding import derive, seeded
+from s3prl_plugins.upstream.files import read_content
 from s3prl_plugins.upstream.hubert import checkpoint as hubert
 from s3prl_plugins.upstream.hubert.pretraining import pretrain as pretrain_hubert
 from s3prl_plugins.upstream.hubert.pretraining import state_features
@@ -123,7 +124,7 @@ class _Run:
             if "speaker" in plan.adversary.scales:
                 speakers = self._speakers(place, utterance, plan.adversary.speakers)
             seed = derive(self.seed, "joint")
-            before = torch.load(frame, map_location="cpu", weights_only=True)
+            before = read_content(frame, "remove it, and it is made anew")
             content = with_new_head(before, plan.clusters, derive(seed, "head"))
             model = hubert.load_model(content)
             objective = build_joint(self.config, model, targets, utterance, speakers, self.distort, seed)

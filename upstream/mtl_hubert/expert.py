@@ -9,8 +9,8 @@ from s3prl.upstream.hubert.expert import UpstreamExpert as HubertExpert
 from torch import Tensor
 
 from s3prl_plugins.errors import CheckpointError
+from s3prl_plugins.upstream.convolutions import check_convolutions
 from s3prl_plugins.upstream.files import read_content
-from s3prl_plugins.upstream.hubert.checkpoint import check_convolutions
 from s3prl_plugins.upstream.lengths import named_states, states_alone
 
 __all__ = ["UpstreamExpert"]

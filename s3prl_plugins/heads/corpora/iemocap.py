@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Literal
 import torch
 
 from s3prl_plugins.errors import ConfigError
+from s3prl_plugins.files import parse_json
 from s3prl_plugins.heads.contract import Example
 from s3prl_plugins.heads.corpora.index import AsTheyLie, measured
 from s3prl_plugins.heads.task import TaskConfig
@@ -79,7 +79,7 @@ class ErReader(AsTheyLie):
         """The emotions in the order of their ids, and the utterances of a list."""
         path = self.meta_data / f"{part}_meta_data.json"
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = parse_json(path.read_text(encoding="utf-8"))
             rows = [
                 row for row in content["meta_data"] if isinstance(row["path"], str) and isinstance(row["label"], str)
             ]

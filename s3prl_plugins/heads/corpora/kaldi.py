@@ -111,6 +111,8 @@ class SdReader(AsTheyLie):
                 problems.add(folder / "wav.scp", rule, "run the command once and name the file it makes")
             else:
                 found.append((name, self.root / source))
+            if "/" in name or name in (".", ".."):  # predictions are files of these names
+                problems.add(folder / "wav.scp", f"recording {name!r} must have a name without '/'", "rename it")
         return found
 
     def _durations(self, folder: Path, problems: Problems) -> dict[str, float]:
