@@ -35,8 +35,11 @@ class GradientRows:
         """Memory taken by now."""
         return sum(rows.nbytes for rows in self._rows if rows is not None)
 
-    def take(self, place: int) -> None:
-        """Move the gradients that the parameters hold to row `place` (filled from 0 on); without one it is zeros."""
+    def take(self, place: int, keep: bool = False) -> None:
+        """Move the gradients that the parameters hold to row `place` (filled from 0 on); without one it is zeros.
+
+        :param keep: copy them, so that the parameters keep theirs.
+        """
         for number, parameter in enumerate(self._parameters):
             gradient, rows = parameter.grad, self._rows[number]
             self._used[number] = gradient is not None or (place > 0 and self._used[number])
@@ -44,7 +47,7 @@ class GradientRows:
                 rows = self._rows[number] = gradient.new_zeros((self._tasks, gradient.numel()), dtype=self._kind)
             if gradient is not None and rows is not None:
                 rows[place].copy_(gradient.flatten())
-                parameter.grad = None
+                parameter.grad = gradient if keep else None
             elif rows is not None:
                 rows[place].zero_()
 

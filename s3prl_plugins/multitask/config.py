@@ -112,6 +112,12 @@ class RunnerConfig:
     gradient_clipping: ClipConfig = field(default_factory=ClipConfig)
     log_step: int = 100
     """Steps between log entries."""
+    conflict_step: int | None = None
+    """Steps between measurements of norms, cosines and conflicts of the tasks' gradients (balancers that need gradients
+    measure always); null in each step that is logged, 0 never. Such a step keeps 2 bytes for each encoder weight and task."""
+    affinity_step: int = 0
+    """Steps between measurements of how much a step for one task lowers the losses of the others (`affinity.py`), 0 never.
+    Each costs about as much as (tasks + 4) / 3 training steps."""
     eval_step: int = 0
     """Steps between evaluations while training; 0 evaluates at the end only."""
     eval_splits: tuple[str, ...] = ("dev",)
@@ -129,6 +135,9 @@ class RunnerConfig:
         for name in ("total_steps", "gradient_accumulate_steps", "log_step", "save_step", "max_keep"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, found {getattr(self, name)}")
+        for name in ("affinity_step", "conflict_step"):
+            if (getattr(self, name) or 0) < 0:
+                raise ConfigError(f"{name} must not be negative, found {getattr(self, name)}; 0 switches it off")
         if not 0 <= self.warmup_steps <= self.total_steps:
             raise ConfigError(
                 f"warmup_steps must lie in 0..total_steps ({self.total_steps}), found {self.warmup_steps}; change one of them"

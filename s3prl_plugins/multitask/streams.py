@@ -17,6 +17,7 @@ from s3prl_plugins.features.store import FeatureStore
 from s3prl_plugins.features.utterances import Crops, crop_generator, training_draw, utterance
 from s3prl_plugins.heads.contract import Example, Reader
 from s3prl_plugins.heads.task import BatchConfig
+from s3prl_plugins.multitask.ranks import ALONE, Ranks
 from s3prl_plugins.multitask.sampling import balanced_order, batches_in_order, training_batches
 from s3prl_plugins.seeding import generator
 
@@ -67,6 +68,8 @@ class _Ticket:
     indices: tuple[int, ...]
     epoch: int
     index: int
+    places: tuple[int, ...] = ()
+    """Where the utterances stand in the batch of all processes, which their crops depend on."""
 
 
 class _Batches(Dataset["Batch | UserError"]):
@@ -110,7 +113,7 @@ class _Batches(Dataset["Batch | UserError"]):
         if self.seed is not None and self.crops == "fixed":
             draw = crop_generator(self.seed, self.reader, example)
         elif self.seed is not None:
-            names = (self.reader.card.name, "wave", ticket.epoch, ticket.index, place, example.name)
+            names = (self.reader.card.name, "wave", ticket.epoch, ticket.index, ticket.places[place], example.name)
             draw = generator(self.seed, *names)
         return self.reader.waveform(example, draw)
 
@@ -124,6 +127,7 @@ class TaskStream:
     :param workers: processes that read ahead; 0 reads in this one.
     :param crops: whether random crops are drawn anew at every visit.
     :param store: of the states of a frozen encoder.
+    :param ranks: several processes share one batch that is so many times as large; a share may be empty.
     """
 
     def __init__(
@@ -136,9 +140,10 @@ class TaskStream:
         workers: int = 0,
         crops: Crops = "fresh",
         store: FeatureStore | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         self._crops: Crops = crops
-        self._store = store
+        self._store, self._ranks = store, ranks
         self._reader, self._examples, self._batch = reader, list(examples), batch
         self._seed, self._balanced, self._workers = seed, balanced, workers
         self._task = reader.card.name
@@ -152,13 +157,15 @@ class TaskStream:
         return self._next[0]
 
     def plan(self, epoch: int) -> list[list[int]]:
-        """The batches of one epoch as indices into the examples."""
+        """The batches of one epoch, those of all processes joined, as indices into the examples."""
         draw = generator(self._seed, self._task, "order", epoch)
         if self._balanced:
             order = balanced_order([example.label for example in self._examples], draw)
         else:
             order = torch.randperm(len(self._examples), generator=draw).tolist()
-        return training_batches(self._seconds, order, self._batch.size, self._batch.seconds, draw)
+        world, limit = self._ranks.world, self._batch.seconds
+        joined = None if limit is None else limit * world
+        return training_batches(self._seconds, order, self._batch.size * world, joined, draw)
 
     def next(self) -> Batch:
         """The next batch."""
@@ -173,13 +180,20 @@ class TaskStream:
         self._batches = None
 
     def state_dict(self) -> dict[str, int]:
-        return {"epoch": self._next[0], "batch": self._next[1], "examples": len(self._examples)}
+        state = {"epoch": self._next[0], "batch": self._next[1], "examples": len(self._examples)}
+        return state if self._ranks.world == 1 else {**state, "world": self._ranks.world}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on where `state` was taken.
 
-        :raises CheckpointError: the training split has another number of utterances now.
+        :raises CheckpointError: the training split has another number of utterances now, or the run had another number of
+            processes.
         """
+        if (world := state.get("world", 1)) != self._ranks.world:
+            raise CheckpointError(
+                f"the run was trained by {world} processes and continues with {self._ranks.world}; "
+                f"start torchrun with --nproc_per_node {world}, or continue without it where it was one"
+            )
         if state["examples"] != len(self._examples):
             raise CheckpointError(
                 f"the training split of {self._task!r} had {state['examples']} utterances when the checkpoint was "
@@ -192,7 +206,8 @@ class TaskStream:
         for epoch in itertools.count(first):
             for index, indices in enumerate(self.plan(epoch)):
                 if epoch > first or index >= skip:
-                    yield _Ticket(tuple(indices), epoch, index)
+                    places = tuple(self._ranks.share(range(len(indices))))
+                    yield _Ticket(tuple(indices[place] for place in places), epoch, index, places)
 
     def _open(self) -> Iterator[Batch | UserError]:
         dataset = _Batches(self._reader, self._examples, self._seed, self._crops, self._store)
@@ -217,12 +232,16 @@ def evaluation_batches(
     batch: BatchConfig,
     workers: int = 0,
     store: FeatureStore | None = None,
+    ranks: Ranks = ALONE,
 ) -> tuple[int, Iterator[Batch]]:
-    """Every utterance once, longest first (what does not fit into memory fails at once): number of batches, batches."""
+    """Every utterance once, longest first (what does not fit into memory fails at once): number of batches, batches.
+
+    Of several processes each takes its share of the batches; their numbers are those of all.
+    """
     seconds = [example.seconds for example in examples]
     order = sorted(range(len(examples)), key=lambda index: -seconds[index])
     plan = batches_in_order(seconds, order, batch.size, batch.seconds)
-    tickets = [_Ticket(tuple(indices), 0, number) for number, indices in enumerate(plan)]
+    tickets = [_Ticket(tuple(plan[number]), 0, number) for number in ranks.share(range(len(plan)))]
     dataset = _Batches(reader, examples, None, store=store)
     if workers == 0:
         return len(tickets), (_whole(dataset[ticket]) for ticket in tickets)

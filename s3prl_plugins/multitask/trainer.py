@@ -13,9 +13,11 @@ from tqdm import tqdm
 
 from s3prl_plugins.balancers import Balancer
 from s3prl_plugins.logs import MetricLogger, task_metric
+from s3prl_plugins.multitask.affinity import affinities
 from s3prl_plugins.multitask.config import RunnerConfig
 from s3prl_plugins.multitask.joint import JointModel
 from s3prl_plugins.multitask.optim import Optimizers, clip_gradients
+from s3prl_plugins.multitask.ranks import ALONE, Ranks
 from s3prl_plugins.multitask.step import JointStep, StepGradients
 from s3prl_plugins.multitask.streams import TaskStream
 
@@ -40,22 +42,25 @@ class Trainer:
     logger: MetricLogger
     save: Callable[[int], None]
     evaluate: Callable[[int], None]
+    ranks: Ranks = ALONE
 
     def __post_init__(self) -> None:
         accumulate = self.config.gradient_accumulate_steps
-        self.gradients = JointStep(self.model, self.streams, self.balancer, accumulate, self.seed)
+        self.gradients = JointStep(self.model, self.streams, self.balancer, accumulate, self.seed, self.ranks)
 
     def run(self, first: int) -> None:
         """Train from step `first` (1 for a new run) to `total_steps`, logging, evaluating and saving on the way."""
         config = self.config
         self.model.train()
         parts, meter = self.model.parts(), _Meter(self.streams)
-        with tqdm(total=config.total_steps, initial=first - 1, desc="joint", unit="step", dynamic_ncols=True) as bar:
+        shown = {"desc": "joint", "unit": "step", "dynamic_ncols": True, "disable": not self.ranks.leads}
+        with tqdm(total=config.total_steps, initial=first - 1, **shown) as bar:
             for step in range(first, config.total_steps + 1):
-                self._step(step, parts, meter)
+                logged = step % config.log_step == 0 or step == config.total_steps
+                self._step(step, parts, meter, logged)
                 bar.update()
-                if step % config.log_step == 0 or step == config.total_steps:
-                    entry = meter.flush()
+                if logged:
+                    entry = meter.flush(*self.ranks.sum(meter.seconds))
                     rates = {f"train/lr/{part}": rate for part, rate in self.optimizers.rates(step).items()}
                     self.logger.log(step, entry | rates)
                     bar.set_postfix({task: f"{entry[task_metric('train', task, 'loss')]:.2f}" for task in self.streams})
@@ -65,9 +70,10 @@ class Trainer:
                 if step % config.save_step == 0 or last:
                     self.save(step)
 
-    def _step(self, step: int, parts: Mapping[str, list[nn.Parameter]], meter: _Meter) -> None:
+    def _step(self, step: int, parts: Mapping[str, list[nn.Parameter]], meter: _Meter, logged: bool) -> None:
         self.optimizers.zero_grad()
-        found = self.gradients(step)
+        every = self.config.conflict_step
+        found = self.gradients(step, look=logged if every is None else every > 0 and step % every == 0)
         norms = clip_gradients(parts, self.config.gradient_clipping)
         if found.again is not None and not all(map(math.isfinite, norms.values())):
             found = found.again()
@@ -76,15 +82,23 @@ class Trainer:
         for part, norm in norms.items():
             meter.add(f"train/grad_norm/{part}", norm)
         for task, why in found.left_out.items():
-            tqdm.write(f"[multitask] step {step}: {task} is left out: {why}")
+            self._say(f"step {step}: {task} is left out: {why}")
         if found.halved:
-            tqdm.write(f"[multitask] step {step}: out of memory; halved the batch of {', '.join(found.halved)}")
+            self._say(f"step {step}: out of memory; halved the batch of {', '.join(found.halved)}")
         if found.losses and all(map(math.isfinite, norms.values())):
             self.balancer.observe(step, found.losses)
             self.optimizers.step(step)
+            if self.config.affinity_step and step % self.config.affinity_step == 0:
+                self.optimizers.zero_grad()
+                first = {task: own[0] for task in found.losses if (own := found.batches[task])[0].examples}
+                self.logger.log(step, affinities(self.model, first))
         else:
-            tqdm.write(f"[multitask] step {step}: no finite gradient; the step is left out")
+            self._say(f"step {step}: no finite gradient; the step is left out")
             meter.skipped += 1
+
+    def _say(self, text: str) -> None:
+        if self.ranks.leads:
+            tqdm.write(f"[multitask] {text}")
 
 
 class _Meter:
@@ -112,13 +126,16 @@ class _Meter:
         self._halved.update(found.halved)
         self.seconds += found.seconds
 
-    def flush(self) -> dict[str, float]:
-        """Of a task, means over the steps that it took part in (a loss that is not a number if there was none)."""
+    def flush(self, seconds: float) -> dict[str, float]:
+        """Of a task, means over the steps that it took part in (a loss that is not a number if there was none).
+
+        :param seconds: audio of all processes.
+        """
         entry = {task_metric("train", task, "loss"): math.nan for task in self._tasks}
         entry |= {name: sum(values) / len(values) for name, values in self._values.items()}
         entry |= {task_metric("train", task, "left_out"): float(self._left_out[task]) for task in self._tasks}
         entry |= {task_metric("train", task, "halved"): float(count) for task, count in self._halved.items()}
-        entry["train/audio_seconds_per_second"] = self.seconds / (time.perf_counter() - self._start)
+        entry["train/audio_seconds_per_second"] = seconds / (time.perf_counter() - self._start)
         entry["train/skipped_steps"] = float(self.skipped)
         self._reset()
         return entry

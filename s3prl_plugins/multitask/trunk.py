@@ -111,7 +111,8 @@ class Trunk(nn.Module):
                 raise
             if min(frames) < 1:
                 self._too_short(waves, names, places[frames.index(min(frames))])
-            layers = [layer.float() for layer in layers]
+            if self._rounds:
+                layers = [layer.float() for layer in layers]
             groups.append(HiddenStates(layers, places, frames, packed=self._packs))
         return groups
 

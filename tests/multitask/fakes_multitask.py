@@ -93,9 +93,11 @@ SPECAUG = {"time_mask_width_range": [0, 4], "freq_mask_width_range": [0, 4], "ti
 class Entries:
     def __init__(self) -> None:
         self.steps: dict[int, Mapping[str, float]] = {}
+        self.all: list[tuple[int, Mapping[str, float]]] = []
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         self.steps[step] = values
+        self.all.append((step, values))
 
     def close(self) -> None:
         pass

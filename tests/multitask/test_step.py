@@ -58,7 +58,8 @@ def alone(task: str) -> list[Tensor]:
 def test_fixed_weights_take_one_backward_a_task_and_nothing_else(accumulate: int) -> None:
     """Bit for bit what a plain loop does, over several steps."""
     weights = {"ks": 0.5}
-    run = Run(config({"name": "fixed", "weights": weights}, total_steps=4, gradient_accumulate_steps=accumulate))
+    options = {"gradient_accumulate_steps": accumulate, "conflict_step": 0 if accumulate > 1 else 2}
+    run = Run(config({"name": "fixed", "weights": weights}, total_steps=4, **options))
     run.trainer.run(1)
 
     plain = Run(config(total_steps=4))
@@ -95,9 +96,42 @@ def test_the_log_has_norms_cosines_and_conflicts_of_the_tasks_own_gradients() ->
         assert found.shown[f"train/{task}/grad_norm"] == pytest.approx(float(rows[i].norm()), rel=1e-4)
         assert found.shown[f"train/{task}/cosine"] == pytest.approx(float(cosines[i].sum() / 2), abs=1e-5)
     assert found.shown["train/conflict_ratio"] == pytest.approx(float((cosines < 0).sum()) / 6)
+    pairs = {"cosine/ks/sid": cosines[0, 1], "cosine/ks/er": cosines[0, 2], "cosine/sid/er": cosines[1, 2]}
+    assert {name: found.shown[name] for name in pairs} == pytest.approx(
+        {n: float(c) for n, c in pairs.items()}, abs=1e-5
+    )
     assert set(found.shown) == {
-        "train/conflict_ratio", *(f"train/{t}/{m}" for t in TASKS for m in ("grad_norm", "cosine", "weight"))
+        "train/conflict_ratio", *pairs, *(f"train/{t}/{m}" for t in TASKS for m in ("grad_norm", "cosine", "weight"))
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("balancer", ["fixed", "uncertainty"])
+def test_a_look_at_the_gradients_changes_nothing_of_them(balancer: str) -> None:
+    looked, plain = joint_model(TASKS).train(), joint_model(TASKS).train()
+    found = JointStep(looked, streams(TASKS), build_balancer({"name": balancer}, TASKS, 7), 1, 7)(1, look=True)
+    expected = JointStep(plain, streams(TASKS), build_balancer({"name": balancer}, TASKS, 7), 1, 7)(1)
+    assert_equal_gradients(looked, plain)
+    assert found.losses == expected.losses and found.seconds == expected.seconds > 0
+    rows = one_step({"name": "pcgrad"})[1].shown
+    for name in rows:
+        if not name.endswith("weight"):
+            assert found.shown[name] == pytest.approx(rows[name], abs=0.01, rel=0.01), name
+    assert {name for name in found.shown if name.endswith("weight")} == set(expected.shown)
+
+
+def test_a_look_at_a_frozen_encoder_sees_nothing() -> None:
+    model = joint_model(TASKS, trainable=False, shared_featurizer=True).train()
+    found = JointStep(model, streams(TASKS), build_balancer({"name": "fixed"}, TASKS, 7), 1, 7)(1, look=True)
+    assert "train/conflict_ratio" not in found.shown
+
+
+@pytest.mark.parametrize(("every", "steps"), [(None, [3, 4]), (2, [3, 4]), (0, [])])
+def test_conflicts_are_measured_when_asked_for(every: int | None, steps: list[int]) -> None:
+    run = Run(config(total_steps=4, log_step=3, conflict_step=every))
+    run.trainer.run(1)
+    assert [step for step, entry in run.log.steps.items() if "cosine/ks/sid" in entry] == steps
+    with pytest.raises(ConfigError, match=r"conflict_step must not be negative, found -1; 0 switches it off"):
+        config(conflict_step=-1)
 
 
 def projected(parts: list[Tensor]) -> Tensor:
@@ -317,7 +351,7 @@ def test_a_task_that_does_not_fit_in_halves_is_left_out(balancer: str, place: st
 
 def test_running_out_of_memory_is_counted_in_the_log(capsys: pytest.CaptureFixture[str]) -> None:
     model = greedy(2, "forward", ("ks", "sid"))
-    run = Run(config(total_steps=3, log_step=3), model=model)
+    run = Run(config(total_steps=3, log_step=3, conflict_step=0), model=model)
     run.trainer.run(1)
     entry = run.log.steps[3]
     assert entry["train/ks/halved"] == model.calls / 2 > 0  # once with the other tasks, once alone
