@@ -15,6 +15,7 @@ from s3prl_plugins.files import write_whole
 
 if TYPE_CHECKING:
     from s3prl_plugins.inference.answers import Answers
+    from s3prl_plugins.inference.audio import Audio
     from s3prl_plugins.inference.model import Model
 
 __all__ = ["add_arguments", "run"]
@@ -153,23 +154,35 @@ def _parts(
 
     write = {"text": text, "rttm": rttm, "textgrid": textgrid}
     opening = "[\n"
-    for file in tqdm(files, unit="file", desc="predict", disable=len(files) < 2, leave=False):
-        entry: dict[str, object]
-        try:
-            answers: Answers = model(file, tasks, as_evaluated=args.as_evaluated, top=args.top)
-            entry = {} if args.format in write else answers.as_dict()
-        except AudioError as error:
+    for file, answers in _answers(args, model, files, tasks):
+        if isinstance(answers, AudioError):
             failures.append(file)
-            tqdm.write(f"s3prl-plugins predict: {error}", file=sys.stderr)
-            if args.format in write:
-                continue
-            entry = {"name": file, "error": str(error)}
-        if args.format in write:
+            tqdm.write(f"s3prl-plugins predict: {answers}", file=sys.stderr)
+            entry: dict[str, object] = {"name": file, "error": str(answers)}
+        elif args.format in write:
             yield file, write[args.format](answers)
-        elif args.format == "jsonl":
-            yield file, json.dumps(entry) + "\n"
         else:
+            entry = answers.as_dict()
+        if args.format == "jsonl":
+            yield file, json.dumps(entry) + "\n"
+        elif args.format == "json":
             yield file, opening + json.dumps(entry, indent=1)
             opening = ",\n"
     if args.format == "json":
         yield "", "\n]\n"
+
+
+def _answers(
+    args: argparse.Namespace, model: Model, files: Sequence[str], tasks: list[str] | None
+) -> Iterator[tuple[str, Answers | AudioError]]:
+    """Every file's answers, as many files at a time as the model takes together."""
+    from tqdm import tqdm
+
+    from s3prl_plugins.inference.model import BATCH
+
+    with tqdm(total=len(files), unit="file", desc="predict", disable=len(files) < 2, leave=False) as bar:
+        for first in range(0, len(files), BATCH):
+            chosen: list[Audio] = list(files[first : first + BATCH])
+            for file, answers in zip(files[first:], model(chosen, tasks, as_evaluated=args.as_evaluated, top=args.top)):
+                yield file, answers
+                bar.update()

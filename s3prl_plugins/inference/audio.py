@@ -22,6 +22,8 @@ Audio = str | Path | tuple["NDArray[Any] | Tensor", int]
 the channels along the shorter side; floats in [-1, 1], or integers of full scale."""
 SILENCE = 1e-4
 """Largest deviation from the mean, of full scale, that counts as silence: -80 dB."""
+LOWEST, HIGHEST = 1000, 768_000
+"""Sampling rates in Hz. The filter that brings a recording to 16 kHz takes memory with the rate."""
 _BLOCK = 1 << 20
 _CROSSINGS = 32
 _Wave = NDArray[np.float32]
@@ -35,15 +37,16 @@ def name_of(audio: Audio) -> str:
 def hear(audio: Audio) -> Tensor:
     """Samples (samples,) float32 at 16 kHz: the mean of the channels, resampled where the rate is another.
 
-    :raises AudioError: no such file, not audio, empty, NaN or infinite samples, silence, or less than 25 ms.
+    :raises AudioError: no such file, not audio, empty, NaN or infinite samples, silence, less than 25 ms, or a rate
+        outside 1 to 768 kHz.
     """
     name = name_of(audio)
     if isinstance(audio, tuple):
         wave, rate = _mono(np.asarray(audio[0]), name), int(audio[1])
     else:
         wave, rate = _read(Path(audio))
-    if rate < 1000:
-        raise AudioError(f"{name}: a rate is in Hz and at least 1000, found {rate}; pass (samples, rate)")
+    if not LOWEST <= rate <= HIGHEST:
+        raise AudioError(f"{name}: a rate must be from {LOWEST} to {HIGHEST} Hz, found {rate}; resample the recording")
     if wave.size == 0:
         raise AudioError(f"{name}: audio holds no samples; record it again")
     if not np.isfinite(wave).all():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from s3prl_plugins.errors import AudioError, ConfigError, CorpusError, nearest
 from s3prl_plugins.heads.audio import SAMPLE_RATE
@@ -17,19 +18,26 @@ from s3prl_plugins.heads.verification import SHORTEST
 from s3prl_plugins.inference.answers import Answers, Embedding, Verification
 from s3prl_plugins.inference.audio import Audio, hear, name_of
 from s3prl_plugins.inference.interpret import Heard, answer_of
-from s3prl_plugins.inference.windows import OVERLAP, features
+from s3prl_plugins.inference.windows import OVERLAP, features, joint_features
 from s3prl_plugins.multitask.joint import JointModel
 
 __all__ = ["Model"]
 
 WINDOW = 60.0
 """Seconds above which a recording goes through the encoder in windows."""
+BATCH = 16
+"""Recordings of a list that go through the encoder together at most."""
+
+
+_Heard = tuple[str, Tensor | AudioError]
+"""A recording's name, and its samples at 16 kHz or why there are none."""
 
 
 class Model:
     """Encoder and heads, made by `s3prl_plugins.load`.
 
-    Every recording is computed alone, so that answers do not depend on what else is in a list.
+    Answers do not depend on what else is in a list: recordings that go through the encoder together (`BATCH`, up to
+    a window in all) are packed, not padded, so that their states are those of each alone but for rounding (2e-6).
 
     :param joint: the network.
     :param configs: task -> configuration.
@@ -103,11 +111,8 @@ class Model:
         if not isinstance(audio, list):
             return self._answers(audio, chosen, as_evaluated, top)
         found: list[Answers | AudioError] = []
-        for item in audio:
-            try:
-                found.append(self._answers(item, chosen, as_evaluated, top))
-            except AudioError as error:
-                found.append(error)
+        for heard in self._batches(audio, together=not as_evaluated):
+            found += self._answer_batch(heard, chosen, as_evaluated, top)
         return found
 
     def verify(self, first: Audio, second: Audio) -> Verification:
@@ -142,15 +147,67 @@ class Model:
         return chosen
 
     def _answers(self, audio: Audio, tasks: Sequence[str], as_evaluated: bool, top: int) -> Answers:
-        name, wave = name_of(audio), hear(audio)
+        return self._answer(name_of(audio), hear(audio), tasks, as_evaluated, top)
+
+    def _answer(self, name: str, wave: Tensor, tasks: Sequence[str], as_evaluated: bool, top: int) -> Answers:
         found: dict[str, Any] = {}
         for sound, listeners in self._sounds(wave, tasks, as_evaluated):
-            for task, feature in self._features(name, sound, listeners, None if as_evaluated else self.window).items():
-                shift = self.joint.trunk.rate / SAMPLE_RATE
-                heard = Heard(feature, shift, top, self.calibration.get(task, {}), self._slots(task))
-                with torch.no_grad():
-                    found[task] = answer_of(task, self.joint.heads[task], heard)
+            features = self._features(name, sound, listeners, None if as_evaluated else self.window)
+            found |= self._read(features, top)
         return Answers(name, len(wave) / SAMPLE_RATE, **found)
+
+    def _read(self, features: Mapping[str, Tensor], top: int) -> dict[str, Any]:
+        """What each task's head says of its features (frames, dim)."""
+        found, shift = {}, self.joint.trunk.rate / SAMPLE_RATE
+        for task, feature in features.items():
+            heard = Heard(feature, shift, top, self.calibration.get(task, {}), self._slots(task))
+            with torch.no_grad():
+                found[task] = answer_of(task, self.joint.heads[task], heard)
+        return found
+
+    def _batches(self, audio: Sequence[Audio], together: bool) -> Iterator[list[_Heard]]:
+        """Recordings, heard, in groups that one pass of the encoder takes."""
+        batch: list[_Heard] = []
+        room = (self.window or WINDOW) * SAMPLE_RATE
+        for item in audio:
+            try:
+                one: _Heard = (name_of(item), hear(item))
+            except AudioError as error:
+                one = (name_of(item), error)
+            length = sum(len(wave) for _, wave in [*batch, one] if isinstance(wave, Tensor))
+            if batch and (not together or len(batch) == BATCH or length > room):
+                yield batch
+                batch = []
+            batch.append(one)
+        if batch:
+            yield batch
+
+    def _answer_batch(
+        self, batch: Sequence[_Heard], tasks: Sequence[str], as_evaluated: bool, top: int
+    ) -> list[Answers | AudioError]:
+        waves = [wave for _, wave in batch if isinstance(wave, Tensor)]
+        joint: Iterator[dict[str, Tensor]] | None = None
+        if len(waves) > 1:
+            # One that is too short for the encoder: each alone, and that one has its error.
+            with contextlib.suppress(CorpusError):
+                on_device = [wave.to(self.device) for wave in waves]
+                joint = iter(joint_features(self.joint.trunk, self._mixes(tasks), on_device))
+        found: list[Answers | AudioError] = []
+        for name, wave in batch:
+            try:
+                if isinstance(wave, AudioError):
+                    raise wave
+                if joint is None:
+                    found.append(self._answer(name, wave, tasks, as_evaluated, top))
+                else:
+                    features = self._long_enough(name, wave, next(joint))
+                    found.append(Answers(name, len(wave) / SAMPLE_RATE, **self._read(features, top)))
+            except AudioError as error:
+                found.append(error)
+        return found
+
+    def _mixes(self, tasks: Sequence[str]) -> dict[str, nn.Module]:
+        return {task: self.joint.featurizers[task] for task in tasks}
 
     def _slots(self, task: str) -> tuple[str, ...]:
         labels = self.joint.labels[task]
@@ -170,11 +227,13 @@ class Model:
         return sounds
 
     def _features(self, name: str, sound: Tensor, tasks: list[str], window: float | None) -> dict[str, Tensor]:
-        mixes = {task: self.joint.featurizers[task] for task in tasks}
         try:
-            found = features(self.joint.trunk, mixes, sound.to(self.device), window)
+            found = features(self.joint.trunk, self._mixes(tasks), sound.to(self.device), window)
         except CorpusError as error:
             raise AudioError(f"{name}: {len(sound)} samples are too short for the encoder; record more") from error
+        return self._long_enough(name, sound, found)
+
+    def _long_enough(self, name: str, sound: Tensor, found: dict[str, Tensor]) -> dict[str, Tensor]:
         if "asv" in found and len(found["asv"]) < SHORTEST:
             least = SHORTEST * self.joint.trunk.rate / SAMPLE_RATE
             raise AudioError(

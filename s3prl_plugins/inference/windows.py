@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from s3prl_plugins.heads.audio import SAMPLE_RATE
 from s3prl_plugins.multitask.trunk import HiddenStates, Trunk
 
-__all__ = ["OVERLAP", "Window", "features", "windows"]
+__all__ = ["OVERLAP", "Window", "features", "joint_features", "windows"]
 
 OVERLAP = 4.0
 """Seconds that neighbouring windows share; half of them are dropped on either side of a seam."""
@@ -72,3 +72,16 @@ def features(trunk: Trunk, mixes: Mapping[str, nn.Module], wave: Tensor, seconds
             [mixed] = mix(states)
             parts[task].append(mixed[window.skip : stop])
     return {task: torch.cat(part) if len(part) > 1 else part[0] for task, part in parts.items()}
+
+
+@torch.no_grad()
+def joint_features(trunk: Trunk, mixes: Mapping[str, nn.Module], waves: Sequence[Tensor]) -> list[dict[str, Tensor]]:
+    """`features` of several recordings that go through the encoder together, none of them in windows.
+
+    Where the encoder can pack them (HuBERT with padding `none`) they are equal to those of each alone up to rounding.
+
+    :raises CorpusError: one of them is too short for the encoder.
+    """
+    states = trunk(waves, pack=True)
+    mixed = {task: mix(states) for task, mix in mixes.items()}
+    return [{task: rows[place] for task, rows in mixed.items()} for place in range(len(waves))]

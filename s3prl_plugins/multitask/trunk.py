@@ -93,19 +93,23 @@ class Trunk(nn.Module):
         self.upstream.train(training)
         return len(layers), layers[0].shape[-1]
 
-    def forward(self, waves: Sequence[Tensor], names: Sequence[str] = ()) -> list[HiddenStates]:
+    def forward(
+        self, waves: Sequence[Tensor], names: Sequence[str] = (), pack: bool | None = None
+    ) -> list[HiddenStates]:
         """States of a batch, in groups that went through the encoder together.
 
         :param waves: per utterance (samples,) at 16 kHz.
         :param names: what to call the utterances in errors.
+        :param pack: whether utterances are packed where that is possible; None: in training only.
         :raises CorpusError: an utterance is too short for the encoder.
         """
         groups = []
-        for places in self._groups(waves):
+        packs = self._can_pack and (self.training if pack is None else pack)
+        for places in self._groups(waves, packs):
             chosen = [waves[place] for place in places]
             try:
                 with torch.autocast(chosen[0].device.type, torch.bfloat16, enabled=self._rounds):
-                    layers, frames = self._states(chosen)
+                    layers, frames = self._states(chosen, packs)
             except (RuntimeError, ValueError, AssertionError) as error:
                 self._blame_short(waves, names, error)
                 raise
@@ -113,19 +117,15 @@ class Trunk(nn.Module):
                 self._too_short(waves, names, places[frames.index(min(frames))])
             if self._rounds:
                 layers = [layer.float() for layer in layers]
-            groups.append(HiddenStates(layers, places, frames, packed=self._packs))
+            groups.append(HiddenStates(layers, places, frames, packed=packs))
         return groups
 
     @property
     def _rounds(self) -> bool:
         return self.training and self.precision == "bfloat16"
 
-    @property
-    def _packs(self) -> bool:
-        return self.training and self._can_pack
-
-    def _groups(self, waves: Sequence[Tensor]) -> Iterator[list[int]]:
-        if self.padding == "batch" or self._packs:
+    def _groups(self, waves: Sequence[Tensor], packs: bool) -> Iterator[list[int]]:
+        if self.padding == "batch" or packs:
             yield list(range(len(waves)))
             return
         by_length: dict[int, list[int]] = {}
@@ -133,9 +133,9 @@ class Trunk(nn.Module):
             by_length.setdefault(wave.numel(), []).append(place)
         yield from by_length.values()
 
-    def _states(self, waves: list[Tensor]) -> tuple[list[Tensor], list[int]]:
+    def _states(self, waves: list[Tensor], packs: bool) -> tuple[list[Tensor], list[int]]:
         """The layers of utterances that go through the encoder together, and the frames of each."""
-        if self._packs:
+        if packs:
             packed, frames = packed_states(self.upstream, waves)
             return self._chosen(packed), frames
         layers = self._layers(waves)

@@ -142,7 +142,7 @@ def test_faults_stay_with_their_recording(superb_tiny: Model, recording: str, tm
     (tmp_path / "no.wav").write_text("this is text")
     silence = (np.zeros(160000, np.float32), 16000)
     found = superb_tiny([str(tmp_path / "no.wav"), recording, silence, str(tmp_path / "gone.wav")], ["asr"])
-    assert isinstance(found[1], Answers) and found[1] == superb_tiny(recording, ["asr"])
+    assert isinstance(found[1], Answers) and found[1].asr == superb_tiny(recording, ["asr"]).asr
     messages = [str(found[place]) for place in (0, 2, 3)]
     assert all(isinstance(found[place], AudioError) for place in (0, 2, 3))
     assert "no.wav: audio cannot be read" in messages[0] and "audio is silent" in messages[1]
@@ -151,6 +151,48 @@ def test_faults_stay_with_their_recording(superb_tiny: Model, recording: str, tm
         superb_tiny(silence)
     with pytest.raises(ConfigError, match="no head for task 'qbe'"):
         superb_tiny(recording, ["qbe"])
+
+
+def nearly_equal(one: Any, other: Any) -> bool:
+    """Equal but for the rounding of numbers."""
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(nearly_equal(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(nearly_equal, one, other))
+    return one == pytest.approx(other, abs=1e-4) if isinstance(one, float) else one == other
+
+
+def test_recordings_of_a_list_share_a_pass_and_answer_as_alone(
+    superb_tiny: Model, tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "no.wav").write_text("this is text")
+    listed: list[Any] = [str(path) for path in sorted((tiny_corpus / "SNIPS").rglob("*.wav"))[:4]]
+    listed.insert(2, str(tmp_path / "no.wav"))
+    calls: list[int] = []
+    handle = superb_tiny.joint.trunk.register_forward_pre_hook(lambda _, given: calls.append(len(given[0])))
+    together = superb_tiny(listed)
+    assert calls == [4], "one pass for all that can be heard"
+    monkeypatch.setattr(superb_tiny, "_window", 8.0)
+    superb_tiny(
+        [(np.tile(hear(listed[0]).numpy(), 9)[: 16000 * seconds], 16000) for seconds in (3, 4, 3, 10, 2)], ["ks"]
+    )
+    assert calls[1:] == [2, 1, 1, 1, 1], "up to a window in all; two windows of the one that is longer"
+    handle.remove()
+    monkeypatch.undo()
+    for given, answers in zip(listed, together, strict=True):
+        if given.endswith("no.wav"):
+            assert isinstance(answers, AudioError) and "audio cannot be read" in str(answers)
+        else:
+            assert isinstance(answers, Answers)
+            assert nearly_equal(answers.as_dict(), superb_tiny(given).as_dict())
+
+
+def test_one_too_short_for_the_encoder_leaves_the_others_of_its_batch(superb_tiny: Model, recording: str) -> None:
+    wave = hear(recording)
+    first, short, tiny = superb_tiny([recording, (wave[8000:11200], 16000), (wave[8000:8400], 16000)], ["asv"])
+    assert isinstance(first, Answers) and first.asv == superb_tiny(recording, ["asv"]).asv
+    assert "task 'asv' needs about 0.32 s" in str(short)
+    assert isinstance(tiny, AudioError)
 
 
 def test_a_recording_too_short_for_one_task_says_which(superb_tiny: Model, recording: str) -> None:
