@@ -56,8 +56,7 @@ def test_a_run_trains_and_resumes_bit_identical(name: str) -> None:
     for entry in straight.log.steps.values():
         assert entry["train/skipped_steps"] == 0 and all(map(math.isfinite, entry.values()))
         assert all(f"train/{task}/weight" in entry for task in TASKS)
-        seen = "train/conflict_ratio" in entry and all(f"train/{task}/cosine" in entry for task in TASKS)
-        assert seen == isinstance(straight.balancer, GradientBalancer)
+        assert "train/conflict_ratio" in entry and all(f"train/{task}/cosine" in entry for task in TASKS)
 
     resumed = run(name, seed=5)
     resumed.restore(straight.states[3])
