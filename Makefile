@@ -11,6 +11,8 @@ help:
 	@echo "make test          the tests"
 	@echo "make check         ruff and mypy"
 	@echo "make reproduce     the paper's 20 runs on mini-SUPERB for one SEED, and their report; hours on two cores"
+	@echo "make test-slow     20 steps of every joint configuration with every balancer; an hour on two cores"
+	@echo "make torture       runs killed a hundred times and continued; half an hour on two cores"
 	@echo "make test-install  install from nothing, and the tests that download packages"
 	@echo "The first of them creates $(VENV) with the tested versions (constraints.txt)."
 
@@ -18,7 +20,7 @@ demo: $(READY)
 	$(BIN)/s3prl-plugins demo --dir demo
 
 test: $(READY)
-	$(BIN)/python -m pytest -m "not network"
+	$(BIN)/python -m pytest -m "not network and not slow and not torture"
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -41,6 +43,12 @@ reproduce: $(READY)
 	for run in $(SWEEP)/leave_one_out/*; do $(BIN)/s3prl-plugins qbe --run $$run --jobs 2 || exit 1; done
 	$(BIN)/s3prl-plugins report result/reproduce/seed* -o docs/results/mini_superb
 
+test-slow: $(READY)
+	$(BIN)/python -m pytest -m slow
+
+torture: $(READY)
+	$(BIN)/python -m pytest -m torture
+
 test-install: $(READY)
 	rm -rf build && $(PYTHON) -m venv build/fresh
 	$(FRESH) -m pip install $(QUIET) torch torchaudio
@@ -57,4 +65,4 @@ $(READY): setup.cfg setup.py constraints.txt
 	$(BIN)/python -m pip install $(QUIET) -e '.[mini,mtl,legacy,lm,cluster,serve,dev]'
 	@touch $@
 
-.PHONY: help demo test check reproduce test-install
+.PHONY: help demo test check reproduce test-slow torture test-install

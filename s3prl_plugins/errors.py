@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["AudioError", "CheckpointError", "ConfigError", "CorpusError", "UserError", "nearest"]
+__all__ = [
+    "AudioError", "CheckpointError", "ConfigError", "CorpusError", "DiskError", "Interrupted", "UserError", "nearest",
+]  # fmt: skip
 
 
 class UserError(ValueError):
@@ -26,6 +28,22 @@ class AudioError(UserError):
 
 class CheckpointError(UserError):
     """A checkpoint that is damaged, incomplete or of another architecture."""
+
+
+class DiskError(UserError):
+    """No room to write."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asked this process to end, and what it had is saved.
+
+    :param number: of the signal.
+    """
+
+    def __init__(self, number: int, message: str) -> None:
+        super().__init__(message)
+        self.status = 128 + number
+        """Exit status, as a shell has it."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

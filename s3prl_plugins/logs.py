@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Protocol
 
 from s3prl_plugins.errors import UserError
-from s3prl_plugins.files import parse_json
+from s3prl_plugins.files import parse_json, write_whole
 
-__all__ = ["MetricLogger", "RunLogger", "logged_scores", "read_metrics", "task_metric"]
+__all__ = ["MetricLogger", "RunLogger", "SilentLogger", "logged_scores", "read_metrics", "task_metric"]
 
 _FILE = "metrics.jsonl"
 
@@ -28,6 +28,16 @@ class MetricLogger(Protocol):
     def close(self) -> None: ...
 
 
+class SilentLogger:
+    """Of a process that leaves the log to another one."""
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
 class RunLogger:
     """Writes `metrics.jsonl` and TensorBoard events into a run's folder.
 
@@ -39,7 +49,8 @@ class RunLogger:
 
         path = folder / _FILE
         kept = [entry for entry in read_metrics(folder) if int(entry["step"]) <= step] if step else []
-        path.write_text("".join(json.dumps(entry) + "\n" for entry in kept), encoding="utf-8")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(path, "".join(json.dumps(entry) + "\n" for entry in kept))
         self._file = path.open("a", encoding="utf-8")
         self._board = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
 

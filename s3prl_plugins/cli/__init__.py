@@ -10,7 +10,8 @@ import warnings
 from collections.abc import Sequence
 
 from s3prl_plugins.allocator import keep_freed_memory
-from s3prl_plugins.errors import UserError
+from s3prl_plugins.errors import Interrupted, UserError
+from s3prl_plugins.files import full_disk_named
 
 __all__ = ["main"]
 
@@ -32,6 +33,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "features": ("s3prl_plugins.cli.features", "the hidden states of frozen encoders: compute ahead, look, delete"),
     "report": ("s3prl_plugins.cli.report", "the paper's table, relation graph and page of sweeps; the page of a run"),
     "qbe": ("s3prl_plugins.cli.qbe", "score an encoder by query by example, which needs no training"),
+    "choose": (
+        "s3prl_plugins.cli.choose",
+        "which checkpoint of a joint run to take, by all tasks' dev scores; or their mean",
+    ),
     "export": ("s3prl_plugins.cli.export", "write the finetuned encoder of a joint run, alone or with its heads"),
     "convert": ("s3prl_plugins.cli.convert", "checkpoints of fairseq in, ours out to other toolkits"),
     "predict": ("s3prl_plugins.cli.predict", "every task's answer for any audio files, from a trained model"),
@@ -63,10 +68,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     keep_freed_memory()
     _quiet()
     try:
-        return int(args.run(args))
+        with full_disk_named():
+            return int(args.run(args))
     except UserError as error:
         print(f"s3prl-plugins {args.command}: {error}", file=sys.stderr)
         return 2
+    except Interrupted as error:
+        print(f"s3prl-plugins {args.command}: {error}", file=sys.stderr)
+        return error.status
     except KeyboardInterrupt:
         print(f"s3prl-plugins {args.command}: interrupted", file=sys.stderr)
         return 130

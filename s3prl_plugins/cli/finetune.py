@@ -16,10 +16,16 @@ def run(args: argparse.Namespace) -> int:
     """Exit status 1 if a run of several failed; the error of a single run is the command's own."""
     from s3prl_plugins.config import load_yaml, override
     from s3prl_plugins.multitask.config import find_config, run_config
+    from s3prl_plugins.multitask.ranks import asked_for_ranks
     from s3prl_plugins.sweep.job import execute
     from s3prl_plugins.sweep.launcher import InProcess, Launcher, Processes, Submitit
     from s3prl_plugins.sweep.sweep import Sweep, SweepOptions
 
+    if (world := asked_for_ranks()) > 1:
+        raise ConfigError(
+            f"finetune starts its own processes (--jobs), found {world} of torchrun; several processes for one run: "
+            "torchrun --nproc_per_node N -m s3prl.run_downstream -d multitask ..."
+        )
     mapping = _stored(args, override(args.override, load_yaml(find_config(args.config))))
     if args.scenario == "all-task" and args.tasks:
         mapping = {**mapping, "tasks": args.tasks}

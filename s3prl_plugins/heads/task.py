@@ -51,10 +51,15 @@ class BatchConfig:
     """Utterances at most."""
     seconds: float | None = None
     """Seconds of audio at most, summed over the batch; None sets no limit. One longer utterance goes alone."""
+    bucket: int = 32
+    """Of training: so many batches' utterances, drawn at random, are sorted by length before they are cut into batches, whose
+    order is random again. 1 mixes lengths as they come; more pads less and mixes utterances of different length less."""
 
     def __post_init__(self) -> None:
         if self.size < 1:
             raise ConfigError(f"size must be at least 1 utterance, found {self.size}")
+        if self.bucket < 1:
+            raise ConfigError(f"bucket must be at least 1 batch, found {self.bucket}; 1 does not sort by length")
         if self.seconds is not None and self.seconds <= 0:
             raise ConfigError(f"seconds must be above 0, found {self.seconds}; use null for no limit")
 

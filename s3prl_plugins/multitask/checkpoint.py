@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from s3prl_plugins.errors import CheckpointError
-from s3prl_plugins.files import save_whole
+from s3prl_plugins.files import save_whole, sync_folder
 from s3prl_plugins.untrusted import load_plain
 
-__all__ = ["Checkpoint", "find", "load_file", "load_tensors", "newest_whole", "read", "save"]
+__all__ = ["Checkpoint", "find", "load_file", "load_tensors", "newest_whole", "read", "save", "tidy"]
 
 _NAME = re.compile(r"states-(\d+)\.ckpt")
 _TENSORS = "checkpoints"
@@ -57,6 +57,9 @@ def save(
 ) -> Path:
     """Write a checkpoint and drop all but the newest `keep`; returns the path of its `states-<step>.ckpt`.
 
+    Those of later steps go, too: the run went back behind them, as it does where they are damaged.
+
+
     :param tensors: file stem -> what it holds: tensors, numbers, strings and containers of them only.
     """
     place = folder / _TENSORS / str(step)
@@ -69,13 +72,25 @@ def save(
         checksums[f"{name}.pt"] = _sha256(part / f"{name}.pt")
     shutil.rmtree(place, ignore_errors=True)
     part.rename(place)
+    sync_folder(place.parent)
     path = folder / f"states-{step}.ckpt"
     state = {"Args": argparse.Namespace(**args), "Config": dict(config), "Step": step, "Checksums": checksums}
     save_whole(path, state)
+    found = find(folder)
+    for later in found[found.index(path) + 1 :]:
+        later.unlink()
+    tidy(folder, keep)
+    return path
+
+
+def tidy(folder: Path, keep: int) -> None:
+    """Drop all but the newest `keep` checkpoints, and tensors of none, which a run that was killed may leave."""
     for old in find(folder)[:-keep]:
         old.unlink()
-    _sweep(folder)
-    return path
+    steps = {path.stem.removeprefix("states-") for path in find(folder)}
+    for place in (folder / _TENSORS).iterdir():
+        if place.name not in steps:
+            shutil.rmtree(place, ignore_errors=True)
 
 
 def find(folder: Path) -> list[Path]:
@@ -147,11 +162,3 @@ def load_file(path: Path) -> Any:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sweep(folder: Path) -> None:
-    """Remove tensor folders that no states file names."""
-    steps = {path.stem.removeprefix("states-") for path in find(folder)}
-    for place in (folder / _TENSORS).iterdir():
-        if place.name not in steps:
-            shutil.rmtree(place, ignore_errors=True)

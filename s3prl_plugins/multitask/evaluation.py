@@ -14,6 +14,8 @@ from s3prl_plugins.errors import ConfigError, nearest
 from s3prl_plugins.files import parse_json, write_whole
 from s3prl_plugins.heads.contract import Prediction, Scores
 from s3prl_plugins.multitask.joint import JointModel
+from s3prl_plugins.multitask.ranks import ALONE, Ranks
+from s3prl_plugins.multitask.reading import Reading
 from s3prl_plugins.multitask.streams import evaluation_batches
 from s3prl_plugins.multitask.tasks import TaskData
 from s3prl_plugins.superb.cards import card
@@ -49,6 +51,9 @@ class Evaluator:
     tasks: Mapping[str, TaskData]
     workers: int = 0
     progress: bool = True
+    ranks: Ranks = ALONE
+    """Several processes share the batches of a split; each has all answers and scores in the end, one writes files."""
+    reading: Reading | None = None
 
     def __post_init__(self) -> None:
         self._calibrations: dict[str, dict[str, float]] = {}
@@ -62,20 +67,23 @@ class Evaluator:
         data = self.tasks[task]
         shelf = self.model.shelves.get(task)
         count, batches = evaluation_batches(
-            data.reader, data.examples(split), data.config.eval_batch, self.workers, shelf.store if shelf else None
-        )
+            data.reader, data.examples(split), data.config.eval_batch, self.workers, shelf.store if shelf else None,
+            self.ranks, self.reading,
+        )  # fmt: skip
         closed = split == card(task).train or not card(task).open_set
-        predictions: list[Prediction] = []
-        total, items = 0.0, 0.0
+        own: list[tuple[int, list[Prediction], float, float]] = []
         training = self.model.training
         self.model.eval()
-        for batch in tqdm(batches, total=count, desc=f"{task} {split}", leave=False, disable=not self.progress):
+        bar = {"desc": f"{task} {split}", "leave": False, "disable": not self.progress or not self.ranks.leads}
+        for batch in tqdm(batches, total=count, **bar):
             answers, loss = self.model.answer(task, batch, with_loss=closed)
-            predictions += answers
-            if loss is not None:
-                total, items = total + float(loss.total), items + loss.count
+            own.append((batch.index, answers, *((float(loss.total), loss.count) if loss else (0.0, 0.0))))
         self.model.train(training)
-        return sorted(predictions, key=lambda prediction: prediction.name), total / items if items else None
+        # Sums in the order of a single process, so that they round as its do.
+        found = sorted((one for share in self.ranks.gather(own) for one in share), key=lambda one: one[0])
+        total, items = sum(one[2] for one in found), sum(one[3] for one in found)
+        predictions = sorted((each for one in found for each in one[1]), key=lambda prediction: prediction.name)
+        return predictions, total / items if items else None
 
     def settings(self, task: str) -> dict[str, float]:
         """What the task's head chooses on dev; empty for most tasks."""
@@ -90,7 +98,7 @@ class Evaluator:
         if split == dev:
             self._calibrations[task] = head.calibrate(predictions)
         scores = head.score(predictions, self.settings(task) if card(task).calibrated else {})
-        if folder is not None:
+        if folder is not None and self.ranks.leads:
             (folder / task).mkdir(parents=True, exist_ok=True)
             head.write(predictions, split, folder / task)
         return scores if loss is None else {**scores, "loss": loss}

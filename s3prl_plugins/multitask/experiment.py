@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import platform
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,17 +16,19 @@ from tqdm import tqdm
 from s3prl_plugins.config import plain
 from s3prl_plugins.errors import CheckpointError, ConfigError, CorpusError
 from s3prl_plugins.heads.contract import Scores
-from s3prl_plugins.logs import RunLogger, task_metric
+from s3prl_plugins.logs import MetricLogger, RunLogger, SilentLogger, logged_scores, task_metric
 from s3prl_plugins.multitask import checkpoint as checkpoints
 from s3prl_plugins.multitask.balancers import build_balancer
 from s3prl_plugins.multitask.config import run_config
 from s3prl_plugins.multitask.er_folds import er_fold
-from s3prl_plugins.multitask.evaluation import CALIBRATED, Evaluator, parse_splits, update_results
+from s3prl_plugins.multitask.evaluation import CALIBRATED, Evaluator, parse_splits, saved_results, update_results
 from s3prl_plugins.multitask.folder import undone_on_error
 from s3prl_plugins.multitask.hubert_config import hubert_config
 from s3prl_plugins.multitask.init_heads import init_heads
 from s3prl_plugins.multitask.joint import JointModel
 from s3prl_plugins.multitask.optim import Optimizers
+from s3prl_plugins.multitask.ranks import ALONE, Ranks
+from s3prl_plugins.multitask.reading import Reading
 from s3prl_plugins.multitask.shelves import Storage, why_nothing_is_stored
 from s3prl_plugins.multitask.start import check_start, load_encoder, load_model
 from s3prl_plugins.multitask.streams import TaskStream
@@ -35,6 +37,7 @@ from s3prl_plugins.multitask.trainer import Trainer
 from s3prl_plugins.multitask.trunk import Trunk
 from s3prl_plugins.multitask.upstream import build_upstream, choose_device
 from s3prl_plugins.seeding import seeded
+from s3prl_plugins.stopping import stoppable
 
 __all__ = ["Experiment"]
 
@@ -46,16 +49,22 @@ class Experiment:
         newest whole checkpoint, and the folder of that checkpoint is the experiment folder even if it was moved.
         Three that s3prl lacks may be among them: for a new run `init_upstream`, the folder of a run whose finetuned
         encoder this one starts from, and `init_heads`, a mapping from tasks to what `init_heads.read_head` takes;
-        and `feature_store`, the store's folder where `config.encoder.store` names none.
+        and `feature_store`, the store's folder where `config.encoder.store` names none. `chosen` goes into `results.json`: how
+        `s3prl-plugins choose` came to this checkpoint.
     :param config: a mapping as in `configs/multitask/*.yaml`.
     :param tasks: takes the place of the corpora the configuration names.
+    :param ranks: of several processes that train and evaluate together the first alone writes.
     :raises UserError: whatever is wrong with arguments, configuration, corpora or checkpoints; nothing is written then.
     """
 
     def __init__(
-        self, args: argparse.Namespace, config: Mapping[str, Any], tasks: Mapping[str, TaskData] | None = None
+        self,
+        args: argparse.Namespace,
+        config: Mapping[str, Any],
+        tasks: Mapping[str, TaskData] | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
-        self.args, self.config = args, run_config(config)
+        self.args, self.config, self.ranks = args, run_config(config), ranks
         self.checkpoint = self._find_checkpoint()
         self.resumed = self.checkpoint if args.past_exp else None
         self.folder = self.resumed.path.parent if self.resumed else Path(args.expdir)
@@ -70,7 +79,10 @@ class Experiment:
         given = self.config.encoder.store or getattr(args, "feature_store", None)
         self.store = Path(given) if given else self.folder / "features"
         self._store_is_settled = False
-        self.evaluator = Evaluator(self.model, self.tasks, self.config.runner.num_workers)
+        self.reading = Reading() if self.config.runner.num_workers else None
+        self.evaluator = Evaluator(
+            self.model, self.tasks, self.config.runner.num_workers, ranks=ranks, reading=self.reading
+        )
 
     def _find_checkpoint(self) -> checkpoints.Checkpoint | None:
         place = self.args.past_exp or self.args.init_ckpt
@@ -105,7 +117,10 @@ class Experiment:
         return model
 
     def train(self) -> None:
-        """Train to the end, from the start or from the checkpoint of `past_exp`."""
+        """Train to the end, from the start or from the checkpoint of `past_exp`.
+
+        :raises Interrupted: SIGINT or SIGTERM came; the state is saved. Several processes end at once instead.
+        """
         self._check_start()
         streams = self._streams()
         optimizers = Optimizers(
@@ -113,46 +128,75 @@ class Experiment:
             self.config.runner.schedule,
         )  # fmt: skip
         balancer = build_balancer(self.config.balancer, self.config.tasks, self.args.seed)
-        done = 0
+        done, last = 0, self.config.runner.total_steps
+        meter: dict[str, Any] | None = None
         if self.resumed is not None:
             done = self.resumed.step
             state = checkpoints.load_tensors(self.resumed, "training")
             optimizers.load_state_dict(state["optimizers"])
             balancer.load_state_dict(state["balancer"])
+            meter = state.get("meter")
             for name, stream in streams.items():
                 stream.load_state_dict(state["streams"][name])
 
         def save(step: int) -> None:
+            if not self.ranks.leads:
+                return
             training = {
                 "optimizers": optimizers.state_dict(),
                 "balancer": balancer.state_dict(),
                 "streams": {name: stream.state_dict() for name, stream in streams.items()},
+                "meter": trainer.meter.state_dict(),
             }
             tensors = {"model": self._model_state(), "training": training}
             config, keep = plain(self.config), self.config.runner.max_keep
             checkpoints.save(self.folder, step, self._saved_args(), config, tensors, keep)
 
+        known = logged_scores(self.folder, done) if done else {}
+
         def evaluate(step: int) -> None:
-            self.evaluator.forget()
-            for split in self.config.runner.eval_splits:
-                for task, name in self.splits(split):
+            self._log_scores(step, logger, known if step == done else {})
+
+        with contextlib.ExitStack() as stack:
+            if self.ranks.leads:
+                stack.enter_context(undone_on_error(self.folder, self.store))
+            opened = RunLogger(self.folder, done) if self.ranks.leads else SilentLogger()
+            logger = stack.enter_context(contextlib.closing(opened))
+            for stream in streams.values():
+                stack.callback(stream.close)
+            stop = stack.enter_context(stoppable(self.ranks.world == 1))
+            stack.enter_context(self._losses_named())
+            trainer = Trainer(
+                self.model, streams, optimizers, balancer, self.config.runner, self.args.seed, logger, save, evaluate,
+                self.ranks, stop,
+            )  # fmt: skip
+            if meter is not None:
+                trainer.meter.load_state_dict(meter)
+            every = self.config.runner.eval_step
+            with stop.at_once():
+                if self.config.runner.eval_at_start and not done:
+                    evaluate(0)
+                if every and done and (done % every == 0 or done == last):
+                    evaluate(done)  # what a run that was cut off had not logged
+            trainer.run(done + 1)
+            self.step = max(done, last)
+            if done == last and self.ranks.leads:
+                checkpoints.tidy(self.folder, self.config.runner.max_keep)
+            if every and done < last:
+                with stop.at_once():
+                    evaluate(last)
+
+    def _log_scores(self, step: int, logger: MetricLogger, known: Container[tuple[str, str]]) -> None:
+        """Evaluate every (task, split) that is not known."""
+        self.evaluator.forget()
+        for split in self.config.runner.eval_splits:
+            for task, name in self.splits(split):
+                if (task, name) not in known:
                     scores = self.evaluator.evaluate(task, name)
                     logger.log(step, {task_metric(name, task, metric): value for metric, value in scores.items()})
 
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(undone_on_error(self.folder, self.store))
-            logger = stack.enter_context(contextlib.closing(RunLogger(self.folder, done)))
-            for stream in streams.values():
-                stack.callback(stream.close)
-            trainer = Trainer(
-                self.model, streams, optimizers, balancer, self.config.runner, self.args.seed, logger, save, evaluate
-            )
-            if self.config.runner.eval_at_start and not done:
-                evaluate(0)
-            trainer.run(done + 1)
-            self.step = max(done, self.config.runner.total_steps)
-            if self.config.runner.eval_step and done < self.config.runner.total_steps:
-                evaluate(self.config.runner.total_steps)
+    def _losses_named(self) -> contextlib.AbstractContextManager[None]:
+        return self.reading.losses_named() if self.reading else contextlib.nullcontext()
 
     def _check_start(self) -> None:
         """What can be known to go wrong is an error before anything is written."""
@@ -185,12 +229,16 @@ class Experiment:
         :param splits: s3prl's `-t`: `test`, or `asr:test-clean,ks:dev`.
         """
         results = {}
+        saved_results(self.folder)  # one that cannot be read is an error before the work
         self.evaluator.forget()
         self.read(splits)
         self._open_store()
-        for task, split in self.splits(splits):
-            results[task, split] = self.evaluator.evaluate(task, split, self.folder)
-        update_results(self.folder, self.step, results, self._about(), self._calibration({task for task, _ in results}))
+        with stoppable(self.ranks.world == 1) as stop, stop.at_once(), self._losses_named():
+            for task, split in self.splits(splits):
+                results[task, split] = self.evaluator.evaluate(task, split, self.folder)
+            calibration = self._calibration({task for task, _ in results})
+        if self.ranks.leads:
+            update_results(self.folder, self.step, results, self._about(), calibration)
         return results
 
     def _calibration(self, tasks: set[str]) -> dict[str, dict[str, float]]:
@@ -221,7 +269,7 @@ class Experiment:
             name: TaskStream(
                 data.reader, training[name], data.config.train_batch, self.args.seed, data.config.balanced,
                 self.config.runner.num_workers, self.config.encoder.crops,
-                shelves[name].store if name in shelves else None,
+                shelves[name].store if name in shelves else None, self.ranks, self.reading,
             )
             for name, data in self.tasks.items()
         }  # fmt: skip
@@ -232,7 +280,7 @@ class Experiment:
             return
         self._store_is_settled = True
         encoder = self.config.encoder
-        if why := why_nothing_is_stored(encoder):
+        if why := why_nothing_is_stored(encoder, self.ranks.world):
             if encoder.store != "none":
                 tqdm.write(f"[multitask] no feature store: {why}; they are computed at every visit")
             return
@@ -279,4 +327,5 @@ class Experiment:
             "versions": {name: version(name) for name in ("torch", "numpy", "s3prl")}
             | {"python": platform.python_version()},
             "device": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu",
+            **({"chosen": self.args.chosen} if hasattr(self.args, "chosen") else {}),
         }

@@ -80,11 +80,12 @@ def asked_for_ranks() -> int:
 
 
 @contextmanager
-def joined_ranks(device: torch.device) -> Iterator[Ranks]:
+def joined_ranks(device: str) -> Iterator[Ranks]:
     """Join the processes that `torchrun` started, over NCCL for GPUs and Gloo for CPUs, and leave them at the end.
 
     A group that exists already is taken as it is, and left to who made it.
 
+    :param device: `cpu`, or `cuda`: each process then takes a GPU of its own, if there are any.
     :raises ConfigError: more processes than GPUs on this machine.
     """
     if not dist.is_initialized() and asked_for_ranks() == 1:
@@ -92,7 +93,8 @@ def joined_ranks(device: torch.device) -> Iterator[Ranks]:
         return
     own = not dist.is_initialized()
     if own:
-        if device.type == "cuda":
+        on_gpus = device.startswith("cuda") and torch.cuda.is_available()
+        if on_gpus:
             local, there = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
             if local >= there:
                 raise ConfigError(
@@ -100,7 +102,7 @@ def joined_ranks(device: torch.device) -> Iterator[Ranks]:
                     f"pass --nproc_per_node {there} to it, or --device cpu"
                 )
             torch.cuda.set_device(local)
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        dist.init_process_group("nccl" if on_gpus else "gloo")
     try:
         yield Ranks(dist.get_rank(), dist.get_world_size())
     finally:

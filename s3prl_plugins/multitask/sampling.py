@@ -10,9 +10,6 @@ from torch import Tensor
 
 __all__ = ["balanced_order", "batches_in_order", "training_batches"]
 
-_POOL = 32
-"""Batches that are sorted by length together: larger wastes less padding, smaller mixes lengths better."""
-
 
 def batches_in_order(
     seconds: Sequence[float], order: Sequence[int], size: int, budget: float | None
@@ -35,13 +32,21 @@ def batches_in_order(
 
 
 def training_batches(
-    seconds: Sequence[float], order: Sequence[int], size: int, budget: float | None, generator: torch.Generator
+    seconds: Sequence[float],
+    order: Sequence[int],
+    size: int,
+    budget: float | None,
+    generator: torch.Generator,
+    pool: int = 32,
 ) -> list[list[int]]:
-    """Batches of one epoch: `order` (already random) is cut into pools, each sorted by length; batches then shuffled."""
+    """Batches of one epoch: `order` (already random) is cut into pools, each sorted by length; batches then shuffled.
+
+    :param pool: batches whose utterances are sorted together (`BatchConfig.bucket`); 1 keeps batches as `order` has them.
+    """
     batches: list[list[int]] = []
-    for start in range(0, len(order), _POOL * size):
-        pool = sorted(order[start : start + _POOL * size], key=lambda index: seconds[index])
-        batches += batches_in_order(seconds, pool, size, budget)
+    for start in range(0, len(order), pool * size):
+        alike = sorted(order[start : start + pool * size], key=lambda index: seconds[index])
+        batches += batches_in_order(seconds, alike, size, budget)
     shuffled: Tensor = torch.randperm(len(batches), generator=generator)
     return [batches[i] for i in shuffled.tolist()]
 

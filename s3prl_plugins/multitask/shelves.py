@@ -33,8 +33,10 @@ def task_kind(task: str, config: RunConfig) -> str:
     return "pooled" if pooled else config.encoder.store_kind
 
 
-def why_nothing_is_stored(encoder: EncoderConfig) -> str:
+def why_nothing_is_stored(encoder: EncoderConfig, processes: int = 1) -> str:
     """What keeps a run on a frozen encoder from storing states; empty if nothing does."""
+    if processes > 1:
+        return "several processes train this run; one alone, with a store, is faster"
     if encoder.store == "none":
         return "config.encoder.store is 'none'"
     if encoder.padding != "none":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -12,9 +13,11 @@ from typing import Any
 
 from s3prl_plugins.allocator import keep_freed_memory
 from s3prl_plugins.config import merge
-from s3prl_plugins.errors import ConfigError, UserError
+from s3prl_plugins.errors import ConfigError, Interrupted, UserError
+from s3prl_plugins.files import full_disk_named
 from s3prl_plugins.heads.contract import Scores
 from s3prl_plugins.multitask.experiment import Experiment
+from s3prl_plugins.multitask.ranks import joined_ranks
 from s3prl_plugins.report.table import results_table
 
 __all__ = ["MultitaskRunner", "stock_args"]
@@ -38,25 +41,34 @@ def stock_args(**given: Any) -> argparse.Namespace:
 
 
 class MultitaskRunner:
-    """Takes the place of `s3prl.downstream.runner.Runner` for `-d multitask`; same constructor and three modes."""
+    """Takes the place of `s3prl.downstream.runner.Runner` for `-d multitask`; same constructor and three modes.
+
+    Under `torchrun` the processes train and evaluate one model together (stock s3prl trains one in each). The first one
+    writes and speaks. `train`, `evaluate` or `inference` is called once.
+    """
 
     def __init__(self, args: argparse.Namespace, config: Mapping[str, Any]) -> None:
         self.args = args
         keep_freed_memory()
-        with _one_line_errors(args):
+        with _one_line_errors(args), contextlib.ExitStack() as stack:
             if args.downstream_variant is not None:
                 config = merge(config, {"superb": {"er": {"corpus": {"fold": args.downstream_variant}}}})
-            self.experiment = Experiment(args, config)
-            _adopt_records(Path(args.expdir), self.experiment.folder)
+            ranks = stack.enter_context(joined_ranks(args.device))
+            if not ranks.leads:
+                stack.enter_context(contextlib.redirect_stdout(stack.enter_context(Path(os.devnull).open("w"))))
+            self.experiment = Experiment(args, config, ranks=ranks)
+            if ranks.leads:
+                _adopt_records(Path(args.expdir), self.experiment.folder)
+            self._group = stack.pop_all()
 
     def train(self) -> None:
         """`-m train`."""
-        with _one_line_errors(self.args):
+        with _one_line_errors(self.args), self._group:
             self.experiment.train()
 
     def evaluate(self) -> dict[tuple[str, str], Scores]:
         """`-m evaluate -t SPLITS`: scores, prediction files, results.json, and the table on the terminal."""
-        with _one_line_errors(self.args):
+        with _one_line_errors(self.args), self._group:
             results = self.experiment.evaluate(self.args.evaluate_split)
             print(results_table(results))
         return results
@@ -70,7 +82,7 @@ class MultitaskRunner:
         from s3prl_plugins.inference.formats import text
         from s3prl_plugins.inference.model import Model
 
-        with _one_line_errors(self.args):
+        with _one_line_errors(self.args), self._group:
             path = Path(self.args.evaluate_split)
             if not path.is_file():
                 raise ConfigError(f"-t {str(path)!r} is not a file; -m inference takes an audio file there")
@@ -83,11 +95,15 @@ class MultitaskRunner:
 def _one_line_errors(args: argparse.Namespace) -> Iterator[None]:
     """Turn a `UserError` into one line and exit status 2, and leave no folder that holds stock s3prl's records only."""
     try:
-        yield
+        with full_disk_named():
+            yield
+    except Interrupted as error:
+        print(f"[multitask] {error}", file=sys.stderr)
+        raise SystemExit(error.status) from error
     except UserError as error:
         folder = Path(args.expdir)
         if folder.is_dir() and set(folder.iterdir()) == set(_records(folder)):
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)
         print(f"[multitask] {error}", file=sys.stderr)
         raise SystemExit(2) from error
 

@@ -18,6 +18,7 @@ from s3prl_plugins.features.utterances import Crops, crop_generator, training_dr
 from s3prl_plugins.heads.contract import Example, Reader
 from s3prl_plugins.heads.task import BatchConfig
 from s3prl_plugins.multitask.ranks import ALONE, Ranks
+from s3prl_plugins.multitask.reading import Reading
 from s3prl_plugins.multitask.sampling import balanced_order, batches_in_order, training_batches
 from s3prl_plugins.seeding import generator
 
@@ -85,7 +86,9 @@ class _Batches(Dataset["Batch | UserError"]):
         seed: int | None,
         crops: Crops = "fresh",
         store: FeatureStore | None = None,
+        reading: Reading | None = None,
     ) -> None:
+        self.reading = reading
         self.reader, self.examples, self.seed, self.crops, self.store = reader, examples, seed, crops, store
         draw = None if seed is None else training_draw(crops, seed)
         self.utterances = [utterance(reader, example, draw) for example in examples] if store is not None else []
@@ -103,12 +106,19 @@ class _Batches(Dataset["Batch | UserError"]):
             waves = [self._wave(ticket, place) for place in range(len(chosen))]
             return Batch(chosen, waves, ticket.epoch, ticket.index)
         utterances = [self.utterances[index] for index in ticket.indices]
-        states = [None if entry is None else self.store.get(entry) for entry in utterances]
+        states = [None if entry is None else self._stored(entry) for entry in utterances]
         found = [self._wave(ticket, place) if kept is None else None for place, kept in enumerate(states)]
         return Batch(chosen, found, ticket.epoch, ticket.index, utterances, states)
 
+    def _stored(self, entry: Utterance) -> Tensor | None:
+        if self.reading is not None:
+            self.reading.note(entry.path)
+        return self.store.get(entry) if self.store is not None else None
+
     def _wave(self, ticket: _Ticket, place: int) -> Tensor:
         example = self.examples[ticket.indices[place]]
+        if self.reading is not None:
+            self.reading.note(example.path)
         draw = None
         if self.seed is not None and self.crops == "fixed":
             draw = crop_generator(self.seed, self.reader, example)
@@ -128,6 +138,7 @@ class TaskStream:
     :param crops: whether random crops are drawn anew at every visit.
     :param store: of the states of a frozen encoder.
     :param ranks: several processes share one batch that is so many times as large; a share may be empty.
+    :param reading: where workers note the file they are at.
     """
 
     def __init__(
@@ -141,7 +152,9 @@ class TaskStream:
         crops: Crops = "fresh",
         store: FeatureStore | None = None,
         ranks: Ranks = ALONE,
+        reading: Reading | None = None,
     ) -> None:
+        self._reading = reading
         self._crops: Crops = crops
         self._store, self._ranks = store, ranks
         self._reader, self._examples, self._batch = reader, list(examples), batch
@@ -165,7 +178,8 @@ class TaskStream:
             order = torch.randperm(len(self._examples), generator=draw).tolist()
         world, limit = self._ranks.world, self._batch.seconds
         joined = None if limit is None else limit * world
-        return training_batches(self._seconds, order, self._batch.size * world, joined, draw)
+        size, bucket = self._batch.size * world, self._batch.bucket
+        return training_batches(self._seconds, order, size, joined, draw, bucket)
 
     def next(self) -> Batch:
         """The next batch."""
@@ -210,7 +224,7 @@ class TaskStream:
                     yield _Ticket(tuple(indices[place] for place in places), epoch, index, places)
 
     def _open(self) -> Iterator[Batch | UserError]:
-        dataset = _Batches(self._reader, self._examples, self._seed, self._crops, self._store)
+        dataset = _Batches(self._reader, self._examples, self._seed, self._crops, self._store, self._reading)
         if self._workers == 0:
             return (dataset[ticket] for ticket in self._tickets())
         return iter(DataLoader(dataset, batch_size=None, sampler=_Endless(self), num_workers=self._workers))
@@ -233,6 +247,7 @@ def evaluation_batches(
     workers: int = 0,
     store: FeatureStore | None = None,
     ranks: Ranks = ALONE,
+    reading: Reading | None = None,
 ) -> tuple[int, Iterator[Batch]]:
     """Every utterance once, longest first (what does not fit into memory fails at once): number of batches, batches.
 
@@ -242,7 +257,7 @@ def evaluation_batches(
     order = sorted(range(len(examples)), key=lambda index: -seconds[index])
     plan = batches_in_order(seconds, order, batch.size, batch.seconds)
     tickets = [_Ticket(tuple(plan[number]), 0, number) for number in ranks.share(range(len(plan)))]
-    dataset = _Batches(reader, examples, None, store=store)
+    dataset = _Batches(reader, examples, None, store=store, reading=reading)
     if workers == 0:
         return len(tickets), (_whole(dataset[ticket]) for ticket in tickets)
     return len(tickets), map(_whole, DataLoader(dataset, batch_size=None, sampler=tickets, num_workers=workers))

@@ -6,12 +6,14 @@ import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from torch import nn
 from tqdm import tqdm
 
 from s3prl_plugins.balancers import Balancer
+from s3prl_plugins.errors import Interrupted
 from s3prl_plugins.logs import MetricLogger, task_metric
 from s3prl_plugins.multitask.affinity import affinities
 from s3prl_plugins.multitask.config import RunnerConfig
@@ -20,6 +22,7 @@ from s3prl_plugins.multitask.optim import Optimizers, clip_gradients
 from s3prl_plugins.multitask.ranks import ALONE, Ranks
 from s3prl_plugins.multitask.step import JointStep, StepGradients
 from s3prl_plugins.multitask.streams import TaskStream
+from s3prl_plugins.stopping import Stop
 
 __all__ = ["Trainer"]
 
@@ -43,16 +46,21 @@ class Trainer:
     save: Callable[[int], None]
     evaluate: Callable[[int], None]
     ranks: Ranks = ALONE
+    stop: Stop = field(default_factory=Stop)
 
     def __post_init__(self) -> None:
+        self.meter = _Meter(self.streams)
         accumulate = self.config.gradient_accumulate_steps
         self.gradients = JointStep(self.model, self.streams, self.balancer, accumulate, self.seed, self.ranks)
 
     def run(self, first: int) -> None:
-        """Train from step `first` (1 for a new run) to `total_steps`, logging, evaluating and saving on the way."""
+        """Train from step `first` (1 for a new run) to `total_steps`, logging, evaluating and saving on the way.
+
+        :raises Interrupted: asked to stop; the state is saved.
+        """
         config = self.config
         self.model.train()
-        parts, meter = self.model.parts(), _Meter(self.streams)
+        parts, meter = self.model.parts(), self.meter
         shown = {"desc": "joint", "unit": "step", "dynamic_ncols": True, "disable": not self.ranks.leads}
         with tqdm(total=config.total_steps, initial=first - 1, **shown) as bar:
             for step in range(first, config.total_steps + 1):
@@ -65,10 +73,21 @@ class Trainer:
                     self.logger.log(step, entry | rates)
                     bar.set_postfix({task: f"{entry[task_metric('train', task, 'loss')]:.2f}" for task in self.streams})
                 last = step == config.total_steps
-                if config.eval_step and step % config.eval_step == 0 and not last:
-                    self.evaluate(step)
-                if step % config.save_step == 0 or last:
+                if config.eval_step and step % config.eval_step == 0 and not last and not self.stop.asked:
+                    self._evaluate(step)
+                if step % config.save_step == 0 or last or self.stop.asked:
                     self.save(step)
+                if self.stop.asked:
+                    raise self.stop.interrupted(step)
+
+    def _evaluate(self, step: int) -> None:
+        """An interruption saves the state; whoever continues the run completes the evaluation."""
+        try:
+            with self.stop.at_once():
+                self.evaluate(step)
+        except Interrupted:
+            self.save(step)
+            raise self.stop.interrupted(step) from None
 
     def _step(self, step: int, parts: Mapping[str, list[nn.Parameter]], meter: _Meter, logged: bool) -> None:
         self.optimizers.zero_grad()
@@ -82,9 +101,9 @@ class Trainer:
         for part, norm in norms.items():
             meter.add(f"train/grad_norm/{part}", norm)
         for task, why in found.left_out.items():
-            self._say(f"step {step}: {task} is left out: {why}")
+            tqdm.write(f"[multitask] step {step}: {task} is left out: {why}")
         if found.halved:
-            self._say(f"step {step}: out of memory; halved the batch of {', '.join(found.halved)}")
+            tqdm.write(f"[multitask] step {step}: out of memory; halved the batch of {', '.join(found.halved)}")
         if found.losses and all(map(math.isfinite, norms.values())):
             self.balancer.observe(step, found.losses)
             self.optimizers.step(step)
@@ -93,12 +112,8 @@ class Trainer:
                 first = {task: own[0] for task in found.losses if (own := found.batches[task])[0].examples}
                 self.logger.log(step, affinities(self.model, first))
         else:
-            self._say(f"step {step}: no finite gradient; the step is left out")
+            tqdm.write(f"[multitask] step {step}: no finite gradient; the step is left out")
             meter.skipped += 1
-
-    def _say(self, text: str) -> None:
-        if self.ranks.leads:
-            tqdm.write(f"[multitask] {text}")
 
 
 class _Meter:
@@ -113,6 +128,20 @@ class _Meter:
         self._left_out: Counter[str] = Counter()
         self._halved: Counter[str] = Counter()
         self.seconds, self.skipped, self._start = 0.0, 0, time.perf_counter()
+
+    def state_dict(self) -> dict[str, Any]:
+        """All but the clock."""
+        counts = {"left_out": dict(self._left_out), "halved": dict(self._halved), "skipped": self.skipped}
+        return {
+            "values": {name: list(values) for name, values in self._values.items()},
+            **counts,
+            "seconds": self.seconds,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._values.update({name: list(values) for name, values in state["values"].items()})
+        self._left_out, self._halved = Counter(state["left_out"]), Counter(state["halved"])
+        self.skipped, self.seconds = state["skipped"], state["seconds"]
 
     def add(self, name: str, value: float) -> None:
         self._values[name].append(value)

@@ -10,6 +10,7 @@ import yaml
 
 from s3prl_plugins.config import load_yaml, plain
 from s3prl_plugins.errors import CheckpointError
+from s3prl_plugins.files import write_whole
 from s3prl_plugins.pretrain.speech import Utterance
 
 __all__ = ["claim"]
@@ -32,5 +33,4 @@ def claim(folder: Path, config: Any, seed: int, utterances: Sequence[Utterance])
                 f"{folder} holds a pretraining with another {' and '.join(differing)}; choose another folder with -p"
             )
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(asked, sort_keys=False), encoding="utf-8")
+    write_whole(path, yaml.safe_dump(asked, sort_keys=False))

@@ -6,7 +6,7 @@ import contextlib
 import math
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +16,17 @@ from tqdm import tqdm
 
 from s3prl_plugins.balancers import Balancer, FixedWeights
 from s3prl_plugins.errors import CheckpointError
-from s3prl_plugins.files import save_whole
 from s3prl_plugins.logs import RunLogger
 from s3prl_plugins.pretrain.config import TrainConfig
 from s3prl_plugins.pretrain.objective import Batch, Losses
 from s3prl_plugins.pretrain.parameters import by_part, by_rate
 from s3prl_plugins.pretrain.speech import Crop, Crops, load_crops
+from s3prl_plugins.pretrain.states import NEWEST, load_state, save_state
 from s3prl_plugins.schedules import linear_schedule
 from s3prl_plugins.seeding import generator, seeded
-from s3prl_plugins.untrusted import load_plain
+from s3prl_plugins.stopping import stoppable
 
 __all__ = ["Pretrainer"]
-
-_STATE = "training.pt"
 
 
 class Pretrainer:
@@ -38,7 +36,7 @@ class Pretrainer:
     ends with the parameters of one that was not.
 
     :param model: an `Objective`; parameters that need no gradient are left alone.
-    :param folder: holds `training.pt`, `metrics.jsonl` and TensorBoard events.
+    :param folder: holds `training.pt`, the state before it, `metrics.jsonl` and TensorBoard events.
     :param apart: beginnings of parameters' names; the gradient of each such part is clipped by its own norm.
     :param balancer: weighs the losses, 1 where it names none; by default `config.weights`.
     """
@@ -59,16 +57,20 @@ class Pretrainer:
         )  # fmt: skip
 
     def run(self) -> None:
-        """Train to the last step."""
+        """Train to the last step.
+
+        :raises Interrupted: SIGINT or SIGTERM came; the state after the step is saved.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
-        done = self._resume()
+        meter = _Meter()
+        done = self._resume(meter)
         config = self.config
         if done >= config.steps:
             return
         batches = self._batches(done * config.accumulate)
-        meter = _Meter()
         self.model.train()
         with (
+            stoppable() as stop,
             contextlib.closing(RunLogger(self.folder, done)) as logger,
             tqdm(total=config.steps, initial=done, desc=self.folder.name, unit="step", dynamic_ncols=True) as bar,
         ):
@@ -82,8 +84,10 @@ class Pretrainer:
                     bar.set_postfix({name.removeprefix("train/"): f"{value:.3f}" for name, value in entry.items()})
                 if step % config.eval_step == 0 or last:
                     logger.log(step, self.validate())
-                if step % config.save_step == 0 or last:
-                    self._save(step)
+                if step % config.save_step == 0 or last or stop.asked:
+                    self._save(step, meter)
+                if stop.asked:
+                    raise stop.interrupted(step)
 
     def validate(self) -> dict[str, float]:
         """Mean losses on the held-out speech: the same crops and masks every time."""
@@ -137,26 +141,26 @@ class Pretrainer:
             skip = max(0, skip - len(batches))
             epoch += 1
 
-    def _resume(self) -> int:
-        path = self.folder / _STATE
-        if not path.is_file():
+    def _resume(self, meter: _Meter) -> int:
+        path, state = self.folder / NEWEST, load_state(self.folder)
+        if state is None:
             return 0
-        state = load_plain(path, "remove it or choose another -p")
         try:
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.balancer.load_state_dict(state.get("balancer", {}))
+            meter.load_state_dict(state.get("meter", {}))
         except (RuntimeError, ValueError, KeyError, EOFError) as error:
             reason = " ".join(str(error).split())[:200]
             raise CheckpointError(f"{path} does not fit this run ({reason}); remove it or choose another -p") from error
         return int(state["step"])
 
-    def _save(self, step: int) -> None:
+    def _save(self, step: int, meter: _Meter) -> None:
         state: dict[str, Any] = {
             "step": step, "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(),
-            "balancer": self.balancer.state_dict(),
+            "balancer": self.balancer.state_dict(), "meter": meter.state_dict(),
         }  # fmt: skip
-        save_whole(self.folder / _STATE, state)
+        save_state(self.folder, state)
 
 
 class _Meter:
@@ -169,6 +173,16 @@ class _Meter:
         self._sums: defaultdict[str, float] = defaultdict(float)
         self._counts: defaultdict[str, float] = defaultdict(float)
         self.seconds, self._start = 0.0, time.perf_counter()
+
+    def state_dict(self) -> dict[str, Any]:
+        """All but the clock."""
+        return {"sums": dict(self._sums), "counts": dict(self._counts), "seconds": self.seconds}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """A state of a run that kept none is empty."""
+        self._sums.update(state.get("sums", {}))
+        self._counts.update(state.get("counts", {}))
+        self.seconds = state.get("seconds", 0.0)
 
     def add(self, name: str, value: float | Tensor, count: float) -> None:
         self._sums[name] += float(value) * count

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from s3prl_plugins.allocator import keep_freed_memory
-from s3prl_plugins.errors import ConfigError, UserError
+from s3prl_plugins.errors import ConfigError, Interrupted, UserError
+from s3prl_plugins.files import full_disk_named
 
 __all__ = ["Job", "execute", "train_and_score"]
 
@@ -51,7 +52,7 @@ def execute(job: Job) -> None:
     from s3prl_plugins.multitask.scenario_config import LrSearchConfig
     from s3prl_plugins.sweep.lr_search import choose_rate, with_rate
 
-    with _held(job.folder):
+    with full_disk_named(), _held(job.folder):
         config = job.config
         if job.search is not None:
             config = with_rate(
@@ -109,6 +110,9 @@ def _main() -> int:
     except UserError as error:
         print(error, file=sys.stderr, flush=True)
         return 2
+    except Interrupted as error:
+        print(error, file=sys.stderr, flush=True)
+        return error.status
     return 0
 
 

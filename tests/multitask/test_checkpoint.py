@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from s3prl_plugins.errors import CheckpointError
+from s3prl_plugins.errors import CheckpointError, DiskError
 from s3prl_plugins.multitask import checkpoint
 from s3prl_plugins.untrusted import namespaces_allowed
 
@@ -93,7 +93,7 @@ def test_an_interrupted_write_leaves_the_last_state(tmp_path: Path, monkeypatch:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(DiskError, match="No space left"):
         save(tmp_path, 2)
     assert checkpoint.newest_whole(tmp_path)[0].step == 1
 
@@ -112,3 +112,15 @@ def test_reading_leaves_what_torch_may_load_as_it_was(tmp_path: Path) -> None:
     finally:
         torch.serialization.clear_safe_globals()
         torch.serialization.add_safe_globals(list(before))
+
+
+def test_a_run_that_went_back_keeps_what_it_writes(tmp_path: Path) -> None:
+    save(tmp_path, 4)
+    save(tmp_path, 8).write_bytes(b"damaged")
+    assert checkpoint.newest_whole(tmp_path)[0].step == 4
+    save(tmp_path, 6, keep=1)
+    assert [path.name for path in checkpoint.find(tmp_path)] == ["states-6.ckpt"]
+    assert checkpoint.newest_whole(tmp_path)[0].step == 6
+    (tmp_path / "checkpoints" / "3").mkdir()
+    checkpoint.tidy(tmp_path, 1)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["6"]

@@ -53,6 +53,25 @@ def test_workers_give_the_same_batches_and_count_what_was_taken() -> None:
     assert alone.state_dict() == helped.state_dict()
 
 
+@pytest.mark.parametrize("balanced", [False, True])
+def test_the_order_depends_on_seed_task_and_epoch_alone_and_the_bucket_changes_who_goes_together(
+    balanced: bool,
+) -> None:
+    def plans(seed: int = 0, bucket: int = 32, task: str = "ks") -> list[list[list[int]]]:
+        reader = ToneReader(task)
+        source = TaskStream(reader, reader.examples(40), BatchConfig(4, None, bucket), seed, balanced)
+        return [source.plan(epoch) for epoch in (0, 1)]
+
+    first, second = plans()
+    assert plans() == [first, second] and first != second
+    assert plans(seed=1)[0] != first and plans(task="sid")[0] != first
+    spread = {
+        bucket: sum(max(i % 7 for i in batch) - min(i % 7 for i in batch) for batch in plans(bucket=bucket)[0])
+        for bucket in (1, 32)
+    }
+    assert spread[32] < spread[1] / 2  # ToneReader's lengths repeat every seven utterances
+
+
 def test_balanced_streams_draw_the_rare_class_as_often() -> None:
     source = stream(90, 9, balanced=True)
     labels = [label for _ in range(30) for label in source.next().labels]

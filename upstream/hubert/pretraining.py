@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from s3prl_plugins.config import build
 from s3prl_plugins.errors import ConfigError
+from s3prl_plugins.files import whole_file
 from s3prl_plugins.pretrain.claim import claim
 from s3prl_plugins.pretrain.clusters import FrameFeatures, Targets, fit_clusters, make_targets, mfcc
 from s3prl_plugins.pretrain.config import SpeechConfig, TrainConfig
@@ -140,7 +141,8 @@ def _targets(place: Path, speech: Material, features: FrameFeatures, iteration: 
     if path.is_file():
         return Targets.load(path)
     centres = fit_clusters(speech.utterances, speech.train, features, iteration.clusters, iteration.cluster_share, seed)
-    np.save(place / "centres.npy", centres)
+    with whole_file(place / "centres.npy") as file:
+        np.save(file, centres)
     targets = make_targets(speech.utterances, features, centres, speech.frames)
     targets.save(path)
     return targets

@@ -21,6 +21,7 @@ from s3prl_plugins.pretrain.multi_scale import MultiScale
 from s3prl_plugins.pretrain.sample import sample_crops
 from s3prl_plugins.pretrain.scales import SCALES, FrameGrid, Scale, ScalesConfig, build_scale
 from s3prl_plugins.pretrain.speech import Frames
+from s3prl_plugins.pretrain.states import begun
 from s3prl_plugins.pretrain.trainer import Pretrainer
 from s3prl_plugins.seeding import derive, seeded
 from s3prl_plugins.upstream.mgf.checkpoint import write_checkpoint
@@ -126,7 +127,7 @@ def pretrain(mapping: Mapping[str, Any], folder: Path, seed: int, device: torch.
     )
     claim(folder, config, seed, speech.utterances)
     speech.tell()
-    if not (folder / "training.pt").is_file():
+    if not begun(folder):
         objective.fit(sample_crops(crops, config.sample, derive(seed, "sample"), device))
     trainer.run()
     facts = {"scales": config.active, "seed": seed, "config": plain(config), "version": __version__}

@@ -22,6 +22,7 @@ from s3prl_plugins.pretrain.material import gather
 from s3prl_plugins.pretrain.multi_worker import MultiWorker
 from s3prl_plugins.pretrain.sample import sample_crops
 from s3prl_plugins.pretrain.speech import Frames
+from s3prl_plugins.pretrain.states import begun
 from s3prl_plugins.pretrain.targets import HOP
 from s3prl_plugins.pretrain.trainer import Pretrainer
 from s3prl_plugins.pretrain.workers import Worker, build_worker
@@ -116,7 +117,7 @@ def pretrain(mapping: Mapping[str, Any], folder: Path, seed: int, device: torch.
     trainer = Pretrainer(objective, crops, validation, training, folder, seed, device)
     claim(folder, config, seed, speech.utterances)
     speech.tell()
-    if not (folder / "training.pt").is_file():
+    if not begun(folder):
         objective.fit(sample_crops(crops, config.sample, derive(seed, "sample"), device))
     trainer.run()
     facts = {"workers": config.weights, "seed": seed, "config": plain(config), "version": __version__}
