@@ -19,15 +19,15 @@ def material(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture(scope="session")
-def whole(material: Path) -> Callable[[str], tuple[list[str], dict[str, Any]]]:
-    """The points that a command passes, and what it leaves, if it is left alone."""
-    known: dict[str, tuple[list[str], dict[str, Any]]] = {}
+def whole(material: Path) -> Callable[[str], tuple[list[str], float, dict[str, Any]]]:
+    """The points that a command passes, the seconds it takes, and what it leaves, if it is left alone."""
+    known: dict[str, tuple[list[str], float, dict[str, Any]]] = {}
 
-    def run(name: str) -> tuple[list[str], dict[str, Any]]:
+    def run(name: str) -> tuple[list[str], float, dict[str, Any]]:
         if name not in known:
             place = material / "whole" / name
-            points = Killer(material / "whole.log").points(command(name, material, place))
-            known[name] = points, left_by(place)
+            points, seconds = Killer(material / "whole.log").points(command(name, material, place))
+            known[name] = points, seconds, left_by(place)
         return known[name]
 
     return run

@@ -40,7 +40,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_ends_a_run_that_goes_on_when_there_is_room(
     name: str, material: Path, whole: Any, small_disk: Path, tmp_path: Path
 ) -> None:
-    _, wanted = whole(name)
+    _, _, wanted = whole(name)
     killer, run = Killer(tmp_path / "said"), command(name, material, small_disk / "run")
     filler = small_disk / "filler"
     if name == "pretraining":  # small

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import multiprocessing
 import os
+import statistics
 import sys
 from pathlib import Path
 
@@ -24,8 +26,9 @@ from fakes_multitask import ToneReader, config, joint_model
 
 STEPS, SETTLED = 5000, 1500
 """Steps, and those after which nothing may grow: buffers, queues and caches have filled."""
-GROWTH = 2_000_000
-"""Bytes that are no growth: 600 a step. The allocator gives back pages when it likes."""
+GROWTH, JUMPS = 200_000, 12_000_000
+"""Bytes that are no growth: in most stretches of 500 steps, and in all together. A leak grows in every one; but the allocator
+takes pages when it likes, and a collection of garbage in a forked worker copies those it shared."""
 RUNNER = {"total_steps": STEPS, "log_step": 10, "save_step": 500, "eval_step": 500}
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -63,5 +66,9 @@ def test_memory_and_open_files_stay_flat(tmp_path: Path) -> None:
     settled = [counts for step, counts in seen.items() if step >= SETTLED]
     assert len(settled) == 8
     for what, values in zip(("main process", "worker"), zip(*settled)):
-        assert max(values) - values[0] < GROWTH, (what, values)
+        assert statistics.median(after - before for before, after in itertools.pairwise(values)) < GROWTH, (
+            what,
+            values,
+        )
+        assert max(values) - values[0] < JUMPS, (what, values)
     assert len({counts[2] for counts in settled}) == 1, settled

@@ -31,7 +31,7 @@ def point(points: list[str], name: str, occurrence: int, after: int = 0) -> int:
 def test_a_signal_saves_and_ends(
     name: str, place: str, number: int, status: int, step: int, material: Path, whole: Any, tmp_path: Path
 ) -> None:
-    points, wanted = whole(name)
+    points, _, wanted = whole(name)
     at = point(points, "_step", step)
     if place == "evaluation":
         at = point(points, "answers" if name == "joint" else "validate", 1, after=at)
