@@ -134,8 +134,10 @@ def read_inert(path: Path) -> Any:
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", pickle_module=pickling, weights_only=False)
     except Exception as error:  # damaged files meet the unpickler in any of its states
+        # The unpickler looks bytes up that are no opcodes.
+        reason = "it is no checkpoint" if isinstance(error, KeyError) else reason_of(error)
         raise CheckpointError(
-            f"{path} cannot be read without executing code ({reason_of(error)}); use another file, or "
+            f"{path} cannot be read without executing code ({reason}); use another file, or "
             "--trust-checkpoint if you know who made this one"
         ) from error
 

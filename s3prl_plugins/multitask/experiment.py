@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from s3prl_plugins.balancers import Balancer
 from s3prl_plugins.config import plain
 from s3prl_plugins.errors import CheckpointError, ConfigError, CorpusError
 from s3prl_plugins.heads.contract import Scores
@@ -128,16 +129,8 @@ class Experiment:
             self.config.runner.schedule,
         )  # fmt: skip
         balancer = build_balancer(self.config.balancer, self.config.tasks, self.args.seed)
-        done, last = 0, self.config.runner.total_steps
-        meter: dict[str, Any] | None = None
-        if self.resumed is not None:
-            done = self.resumed.step
-            state = checkpoints.load_tensors(self.resumed, "training")
-            optimizers.load_state_dict(state["optimizers"])
-            balancer.load_state_dict(state["balancer"])
-            meter = state.get("meter")
-            for name, stream in streams.items():
-                stream.load_state_dict(state["streams"][name])
+        done = self.resumed.step if self.resumed else 0
+        meter, last = self._restore(optimizers, balancer, streams), self.config.runner.total_steps
 
         def save(step: int) -> None:
             if not self.ranks.leads:
@@ -185,6 +178,20 @@ class Experiment:
             if every and done < last:
                 with stop.at_once():
                     evaluate(last)
+
+    def _restore(
+        self, optimizers: Optimizers, balancer: Balancer, streams: Mapping[str, TaskStream]
+    ) -> dict[str, Any] | None:
+        """Put them where the checkpoint was taken, if the run goes on from one; returns what was counted for the log."""
+        if self.resumed is None:
+            return None
+        state = checkpoints.load_tensors(self.resumed, "training")
+        optimizers.load_state_dict(state["optimizers"])
+        balancer.load_state_dict(state["balancer"])
+        for name, stream in streams.items():
+            stream.load_state_dict(state["streams"][name])
+        meter: dict[str, Any] | None = state.get("meter")
+        return meter
 
     def _log_scores(self, step: int, logger: MetricLogger, known: Container[tuple[str, str]]) -> None:
         """Evaluate every (task, split) that is not known."""
