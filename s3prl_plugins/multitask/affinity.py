@@ -15,8 +15,9 @@ from s3prl_plugins.multitask.streams import Batch
 
 __all__ = ["LENGTH", "affinities"]
 
-LENGTH = 1e-3
-"""How far a step goes, in the length of the shared parameters taken as one vector."""
+LENGTH = 1e-5
+"""How far a step goes, in the length of the shared parameters taken as one vector. Ten times as far a step of the tiny HuBERT
+still lowers its own task's loss, a hundred times as far it no longer does for a third of the tasks."""
 
 
 def affinities(model: JointModel, batches: Mapping[str, Batch], length: float = LENGTH) -> dict[str, float]:

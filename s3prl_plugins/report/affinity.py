@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import fmean, median
 
 from s3prl_plugins.logs import read_metrics
-from s3prl_plugins.report.conflicts import mean_pairs
+from s3prl_plugins.report.conflicts import typical_pairs
 from s3prl_plugins.report.graph import Graph
 from s3prl_plugins.report.heatmaps import signed_map
 from s3prl_plugins.report.markup import note, section
@@ -18,12 +18,13 @@ __all__ = ["Agreement", "affinity_section", "agreement"]
 
 
 def affinity_section(sweeps: Sequence[Sweep], graph: Graph, tasks: Sequence[str]) -> str:
-    """Affinities measured in the all-task runs, means over runs, and how far they foretell the relation graph."""
+    """Affinities measured in the all-task runs (medians over training, for a loss near 0 makes any number; means over runs), and
+    how far they foretell the relation graph."""
     measured = [
         pairs
         for sweep in sweeps
         if "all_task" in sweep.runs
-        and (pairs := mean_pairs(read_metrics(sweep.runs["all_task"].folder), "affinity", tasks))
+        and (pairs := typical_pairs(read_metrics(sweep.runs["all_task"].folder), "affinity", tasks, median))
     ]
     if not measured:
         return ""
@@ -31,7 +32,7 @@ def affinity_section(sweeps: Sequence[Sweep], graph: Graph, tasks: Sequence[str]
     means = {key: 100 * fmean(pairs[key] for pairs in measured if key in pairs) for key in keys}
     text = (
         "How many percent of the column's loss a short step for the row's task alone takes away (task affinity, "
-        "arXiv 2109.04617), mean over training. Blue: the step helps the other task too. "
+        "arXiv 2109.04617), median over training. Blue: the step helps the other task too. "
         f"Measured in {len(measured)} {'runs' if len(measured) > 1 else 'run'}."
     )
     grid = signed_map(means, tasks, tasks, rows_title="a step for ")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 
 from s3prl_plugins.logs import task_metric
 from s3prl_plugins.report.heatmaps import signed_map
 from s3prl_plugins.report.markup import note, section
 
-__all__ = ["conflict_section", "mean_pairs"]
+__all__ = ["conflict_section", "typical_pairs"]
 
 Entries = Sequence[Mapping[str, float]]
 Pairs = dict[tuple[str, str], float]
@@ -28,12 +28,12 @@ def conflict_section(entries: Entries, tasks: Sequence[str]) -> str:
     spans = [logged[first : first + size] for first in range(0, len(logged), size)]
     heads = [f"{int(span[-1]['step'])}" for span in spans]
     over_time = {
-        (task, head): value
+        (task, head): fmean(values)
         for head, span in zip(heads, spans)
         for task in tasks
-        if (value := _mean(span, task_metric("train", task, "cosine"))) is not None
+        if (values := _values(span, task_metric("train", task, "cosine")))
     }
-    between = mean_pairs(logged, "cosine", tasks)
+    between = typical_pairs(logged, "cosine", tasks, fmean)
     between |= {(other, one): value for (one, other), value in between.items()}
     ratio = fmean(entry["train/conflict_ratio"] for entry in logged)
     text = (
@@ -47,14 +47,13 @@ def conflict_section(entries: Entries, tasks: Sequence[str]) -> str:
     )  # fmt: skip
 
 
-def mean_pairs(entries: Entries, kind: str, tasks: Sequence[str]) -> Pairs:
-    """The mean over entries of every logged `<kind>/<task>/<other>`."""
-    pairs = {
-        (one, other): _mean(entries, task_metric(kind, one, other)) for one in tasks for other in tasks if one != other
-    }
-    return {pair: value for pair, value in pairs.items() if value is not None}
+def typical_pairs(
+    entries: Entries, kind: str, tasks: Sequence[str], average: Callable[[Sequence[float]], float]
+) -> Pairs:
+    """The average over entries of every logged `<kind>/<task>/<other>`."""
+    pairs = {(one, other): _values(entries, task_metric(kind, one, other)) for one in tasks for other in tasks}
+    return {pair: average(values) for pair, values in pairs.items() if values and pair[0] != pair[1]}
 
 
-def _mean(entries: Entries, name: str) -> float | None:
-    values = [entry[name] for entry in entries if name in entry and math.isfinite(entry[name])]
-    return fmean(values) if values else None
+def _values(entries: Entries, name: str) -> list[float]:
+    return [entry[name] for entry in entries if name in entry and math.isfinite(entry[name])]

@@ -3,13 +3,14 @@
 import json
 import math
 from pathlib import Path
+from statistics import fmean, median
 
 import pytest
 from report_fakes import TABLE, write_results, write_sweep
 from scipy.stats import spearmanr
 
 from s3prl_plugins.report.affinity import affinity_section, agreement
-from s3prl_plugins.report.conflicts import conflict_section, mean_pairs
+from s3prl_plugins.report.conflicts import conflict_section, typical_pairs
 from s3prl_plugins.report.graph import Graph, relation_graph
 from s3prl_plugins.report.page import write_page
 from s3prl_plugins.report.reading import read_table
@@ -53,14 +54,16 @@ def test_only_pairs_that_both_have_are_compared() -> None:
     assert agreement({("asr", "ks"): 1.0, ("pr", "ks"): 2.0}, graph) is None
 
 
-def test_means_leave_out_what_is_no_number() -> None:
+def test_averages_leave_out_what_is_no_number() -> None:
     entries = [
         {"affinity/asr/ks": 1.0},
         {"affinity/asr/ks": math.nan},
         {"affinity/asr/ks": 3.0, "step": 2},
         {"other": 1},
     ]
-    assert mean_pairs(entries, "affinity", TASKS) == {("asr", "ks"): 2.0}
+    assert typical_pairs(entries, "affinity", TASKS, fmean) == {("asr", "ks"): 2.0}
+    entries.append({"affinity/asr/ks": -1e9, "affinity/ks/ks": 1.0})
+    assert typical_pairs(entries, "affinity", TASKS, median) == {("asr", "ks"): 1.0}
 
 
 def conflict_entries(steps: int) -> list[dict[str, float]]:
