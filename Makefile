@@ -11,8 +11,8 @@ help:
 	@echo "make test          the tests"
 	@echo "make check         ruff and mypy"
 	@echo "make reproduce     the paper's 20 runs on mini-SUPERB for one SEED, and their report; hours on two cores"
-	@echo "make test-slow     20 steps of every joint configuration with every balancer; an hour on two cores"
-	@echo "make torture       runs killed a hundred times and continued; half an hour on two cores"
+	@echo "make test-slow     20 steps of every joint configuration with every balancer"
+	@echo "make torture       runs killed a hundred times and continued"
 	@echo "make test-install  install from nothing, and the tests that download packages"
 	@echo "The first of them creates $(VENV) with the tested versions (constraints.txt)."
 

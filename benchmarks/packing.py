@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from s3prl_plugins.allocator import keep_freed_memory
+from s3prl_plugins.multitask.packing import by_length
 from s3prl_plugins.multitask.trunk import Precision, Trunk
 from s3prl_plugins.report.table import format_table
 from s3prl_plugins.upstream.hubert.checkpoint import random_checkpoint, write_checkpoint
@@ -66,7 +67,10 @@ def times(upstream: nn.Module, waves: list[Tensor], conv: float, rounds: bool, r
     precision: Precision = "bfloat16" if rounds else "float32"
     ways = [
         (Trunk(upstream, "none", conv_grad_mult=conv, precision=precision), [waves]),
-        (Trunk(upstream, "none", conv_grad_mult=conv, precision=precision), by_length(waves)),
+        (
+            Trunk(upstream, "none", conv_grad_mult=conv, precision=precision),
+            [[waves[place] for place in places] for places in by_length(waves)],
+        ),
         (Trunk(upstream, "batch", conv_grad_mult=conv, precision=precision), [waves]),
     ]
     found: list[list[float]] = [[] for _ in ways]
@@ -74,11 +78,6 @@ def times(upstream: nn.Module, waves: list[Tensor], conv: float, rounds: bool, r
         for (trunk, calls), values in zip(ways, found):
             values.append(step(trunk.train(), calls))
     return [statistics.median(values[1:]) for values in found]
-
-
-def by_length(waves: list[Tensor]) -> list[list[Tensor]]:
-    lengths = dict.fromkeys(wave.numel() for wave in waves)
-    return [[wave for wave in waves if wave.numel() == length] for length in lengths]
 
 
 def step(trunk: Trunk, calls: list[list[Tensor]]) -> float:

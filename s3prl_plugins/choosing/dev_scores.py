@@ -10,7 +10,7 @@ from pathlib import Path
 from s3prl_plugins.config import merge
 from s3prl_plugins.errors import CheckpointError, ConfigError, UserError
 from s3prl_plugins.logs import logged_scores
-from s3prl_plugins.multitask.checkpoint import Checkpoint, find, newest_whole, read
+from s3prl_plugins.multitask.checkpoint import Checkpoint, examined, find, newest_whole
 from s3prl_plugins.multitask.er_folds import er_fold
 from s3prl_plugins.multitask.evaluation import saved_results
 from s3prl_plugins.multitask.experiment import Experiment
@@ -43,12 +43,8 @@ def whole_checkpoints(folder: Path) -> tuple[list[Checkpoint], list[str]]:
     """
     whole, passed = [], []
     for path in find(folder):
-        try:
-            found = read(path)
-            damage = found.damage()
-        except CheckpointError as error:
-            damage = str(error)
-        if damage:
+        found, damage = examined(path)
+        if found is None:
             passed.append(f"{path.name} is passed over, it is damaged ({damage})")
         else:
             whole.append(found)

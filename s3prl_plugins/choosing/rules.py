@@ -13,11 +13,11 @@ from s3prl_plugins.superb.cards import card
 __all__ = ["RULES", "Gains", "Rule", "best_by_task", "best_together", "gain", "parse_rule"]
 
 RULES: dict[str, str] = {
-    "last": "the newest checkpoint",
+    "last": "the newest",
     "mean": "the highest mean gain over the tasks",
     "worst": "the highest gain of the task that gains least",
-    "per-task": "each task's best checkpoint: several models, an upper bound for one",
-    "soup:K": "the mean of the weights of the newest K checkpoints",
+    "per-task": "each task's best: several models with different encoders, so an upper bound for what one model can reach",
+    "soup:K": "the mean of encoder, layer weights and heads of the newest K",
 }
 """Rule as it is written -> what it takes."""
 
@@ -49,7 +49,7 @@ class Rule:
 
 def parse_rule(text: str) -> Rule:
     """:raises ConfigError: no such rule."""
-    if text in ("last", "mean", "worst", "per-task"):
+    if text in RULES and text != "soup:K":
         return Rule(text)
     if found := re.fullmatch(r"soup:([1-9]\d{0,5})", text):
         return Rule("soup", int(found[1]))

@@ -6,12 +6,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from s3prl_plugins.choosing.rules import RULES
+
 if TYPE_CHECKING:
     from s3prl_plugins.choosing.choice import Choice
 
 __all__ = ["add_arguments", "run"]
 
-_EXAMPLES = """examples:
+_EXAMPLES = f"""examples:
   s3prl-plugins finetune all-task -p result/seed1 \\
       -o "config.runner.save_step=50,,config.runner.eval_step=50,,config.runner.max_keep=5"
   s3prl-plugins choose result/seed1/all_task --rule mean
@@ -19,11 +21,7 @@ _EXAMPLES = """examples:
   python -m s3prl.run_downstream -m evaluate -e result/soup -d multitask
 
 rules, over the checkpoints that runner.max_keep has left:
-  last      the newest
-  mean      the highest mean gain over the tasks
-  worst     the highest gain of the task that gains least
-  per-task  each task's best: several models with different encoders, so an upper bound for what one model can reach
-  soup:K    the mean of encoder, layer weights and heads of the newest K
+{"".join(f"  {name:<10}{what}{chr(10)}" for name, what in RULES.items())}\
 A task's gain is the part of the errors of a head trained alone (`finetune ssl`) that is gone: 0 as good, 1 no errors,
 below 0 worse; the errors are its first metric on dev, or 100 less it where higher is better. Dev scores that the run has logged
 (runner.eval_step) are taken, others measured; test splits are never looked at. With -o the choice becomes a run folder."""

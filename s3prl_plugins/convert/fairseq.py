@@ -127,7 +127,7 @@ def _known(given: Mapping[str, Any], cls: type) -> dict[str, Any]:
         if isinstance(default, int | float) and not isinstance(value, int | float):
             raise ValueError(f"{name} is {value!r}, not a number")
         kept[name] = value
-    return kept or {"sample_rate": 16000}
+    return kept or {"sample_rate": 16000}  # s3prl takes no empty one
 
 
 def _defaults(cls: type) -> dict[str, Any]:

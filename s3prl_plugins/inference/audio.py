@@ -22,7 +22,7 @@ Audio = str | Path | tuple["NDArray[Any] | Tensor", int]
 the channels along the shorter side; floats in [-1, 1], or integers of full scale."""
 SILENCE = 1e-4
 """Largest deviation from the mean, of full scale, that counts as silence: -80 dB."""
-LOWEST, HIGHEST = 1000, 768_000
+LOWEST, HIGHEST = 1000, 192_000
 """Sampling rates in Hz. The filter that brings a recording to 16 kHz takes memory with the rate."""
 _BLOCK = 1 << 20
 _CROSSINGS = 32
@@ -38,15 +38,13 @@ def hear(audio: Audio) -> Tensor:
     """Samples (samples,) float32 at 16 kHz: the mean of the channels, resampled where the rate is another.
 
     :raises AudioError: no such file, not audio, empty, NaN or infinite samples, silence, less than 25 ms, or a rate
-        outside 1 to 768 kHz.
+        outside 1 to 192 kHz.
     """
     name = name_of(audio)
     if isinstance(audio, tuple):
-        wave, rate = _mono(np.asarray(audio[0]), name), int(audio[1])
+        wave, rate = _mono(np.asarray(audio[0]), name), _checked(int(audio[1]), name)
     else:
         wave, rate = _read(Path(audio))
-    if not LOWEST <= rate <= HIGHEST:
-        raise AudioError(f"{name}: a rate must be from {LOWEST} to {HIGHEST} Hz, found {rate}; resample the recording")
     if wave.size == 0:
         raise AudioError(f"{name}: audio holds no samples; record it again")
     if not np.isfinite(wave).all():
@@ -66,11 +64,18 @@ def _read(path: Path) -> tuple[_Wave, int]:
         raise AudioError(f"{path}: there must be an audio file, found {found}; check the path")
     try:
         with soundfile.SoundFile(str(path)) as file:
+            rate = _checked(int(file.samplerate), str(path))
             blocks = [block.mean(axis=1) for block in file.blocks(_BLOCK, dtype="float32", always_2d=True)]
-            return np.concatenate([*blocks, np.zeros(0, np.float32)]), int(file.samplerate)
+            return np.concatenate([*blocks, np.zeros(0, np.float32)]), rate
     except (soundfile.LibsndfileError, RuntimeError) as error:
         reason = str(getattr(error, "error_string", "") or error or type(error).__name__).rstrip(".")
         raise AudioError(f"{path}: audio cannot be read ({reason}); convert it to wav or flac") from error
+
+
+def _checked(rate: int, name: str) -> int:
+    if not LOWEST <= rate <= HIGHEST:
+        raise AudioError(f"{name}: a rate must be from {LOWEST} to {HIGHEST} Hz, found {rate}; resample the recording")
+    return rate
 
 
 def _mono(samples: NDArray[Any], name: str) -> _Wave:

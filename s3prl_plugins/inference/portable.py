@@ -23,7 +23,7 @@ from s3prl_plugins.multitask.joint import JointModel
 from s3prl_plugins.multitask.stock import stock_args
 from s3prl_plugins.multitask.trunk import Padding, Trunk
 from s3prl_plugins.multitask.upstream import build_upstream
-from s3prl_plugins.upstream.hubert.checkpoint import check_convolutions
+from s3prl_plugins.upstream.convolutions import check_convolutions
 
 __all__ = ["ENTRY", "Portable", "from_content", "from_run", "heads_config"]
 

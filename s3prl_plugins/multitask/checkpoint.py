@@ -19,7 +19,7 @@ from s3prl_plugins.errors import CheckpointError
 from s3prl_plugins.files import save_whole, sync_folder
 from s3prl_plugins.untrusted import load_plain
 
-__all__ = ["Checkpoint", "find", "load_file", "load_tensors", "newest_whole", "read", "save", "tidy"]
+__all__ = ["Checkpoint", "examined", "find", "load_file", "load_tensors", "newest_whole", "read", "save", "tidy"]
 
 _NAME = re.compile(r"states-(\d+)\.ckpt")
 _TENSORS = "checkpoints"
@@ -58,7 +58,6 @@ def save(
     """Write a checkpoint and drop all but the newest `keep`; returns the path of its `states-<step>.ckpt`.
 
     Those of later steps go, too: the run went back behind them, as it does where they are damaged.
-
 
     :param tensors: file stem -> what it holds: tensors, numbers, strings and containers of them only.
     """
@@ -116,6 +115,16 @@ def read(path: Path) -> Checkpoint:
     return found
 
 
+def examined(path: Path) -> tuple[Checkpoint | None, str]:
+    """A checkpoint if it is undamaged, or what is wrong with it."""
+    try:
+        checkpoint = read(path)
+    except CheckpointError as error:
+        return None, str(error)
+    damage = checkpoint.damage()
+    return (None, damage) if damage else (checkpoint, "")
+
+
 def newest_whole(place: Path) -> tuple[Checkpoint, list[str]]:
     """The newest undamaged checkpoint of a folder (or at or before a given states file), and what was passed over.
 
@@ -127,12 +136,8 @@ def newest_whole(place: Path) -> tuple[Checkpoint, list[str]]:
         candidates = candidates[: candidates.index(place) + 1] if place in candidates else [place]
     passed: list[str] = []
     for path in reversed(candidates):
-        try:
-            checkpoint = read(path)
-            damage = checkpoint.damage()
-        except CheckpointError as error:
-            damage = str(error)
-        if not damage:
+        checkpoint, damage = examined(path)
+        if checkpoint is not None:
             return checkpoint, passed
         passed.append(f"{path.name} is damaged ({damage})")
     detail = "; ".join(passed) or "it holds no states-*.ckpt"

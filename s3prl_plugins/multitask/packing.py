@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["can_pack", "packed_states"]
+__all__ = ["by_length", "can_pack", "packed_states"]
 
 
 def can_pack(upstream: nn.Module, selection: str) -> bool:
@@ -37,7 +37,7 @@ def packed_states(upstream: nn.Module, waves: Sequence[Tensor]) -> tuple[list[Te
     expert: Any = upstream
     model, encoder = expert.model, expert.model.encoder
     rows: dict[int, Tensor] = {}
-    for places in _by_length(waves):
+    for places in by_length(waves):
         group = torch.stack([waves[place] for place in places])
         rows.update(zip(places, _front(model, expert.task_cfg.normalize, group).unbind()))
     frames = [len(rows[place]) for place in range(len(waves))]
@@ -52,7 +52,8 @@ def packed_states(upstream: nn.Module, waves: Sequence[Tensor]) -> tuple[list[Te
     return [state[None] for state in states], frames
 
 
-def _by_length(waves: Sequence[Tensor]) -> list[list[int]]:
+def by_length(waves: Sequence[Tensor]) -> list[list[int]]:
+    """The places of waves of one length, for each length."""
     found: dict[int, list[int]] = {}
     for place, wave in enumerate(waves):
         found.setdefault(wave.numel(), []).append(place)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from s3prl_plugins.errors import ConfigError, CorpusError
-from s3prl_plugins.multitask.packing import can_pack, packed_states
+from s3prl_plugins.multitask.packing import by_length, can_pack, packed_states
 
 __all__ = ["HiddenStates", "Padding", "Precision", "Trunk"]
 
@@ -105,7 +105,8 @@ class Trunk(nn.Module):
         """
         groups = []
         packs = self._can_pack and (self.training if pack is None else pack)
-        for places in self._groups(waves, packs):
+        together = packs or self.padding == "batch"
+        for places in [list(range(len(waves)))] if together else by_length(waves):
             chosen = [waves[place] for place in places]
             try:
                 with torch.autocast(chosen[0].device.type, torch.bfloat16, enabled=self._rounds):
@@ -123,15 +124,6 @@ class Trunk(nn.Module):
     @property
     def _rounds(self) -> bool:
         return self.training and self.precision == "bfloat16"
-
-    def _groups(self, waves: Sequence[Tensor], packs: bool) -> Iterator[list[int]]:
-        if self.padding == "batch" or packs:
-            yield list(range(len(waves)))
-            return
-        by_length: dict[int, list[int]] = {}
-        for place, wave in enumerate(waves):
-            by_length.setdefault(wave.numel(), []).append(place)
-        yield from by_length.values()
 
     def _states(self, waves: list[Tensor], packs: bool) -> tuple[list[Tensor], list[int]]:
         """The layers of utterances that go through the encoder together, and the frames of each."""

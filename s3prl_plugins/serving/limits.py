@@ -12,10 +12,8 @@ from torch import Tensor
 from s3prl_plugins.errors import AudioError, ConfigError
 from s3prl_plugins.inference.audio import hear
 
-__all__ = ["FASTEST", "Limits", "hear_upload"]
+__all__ = ["Limits", "hear_upload"]
 
-FASTEST = 192_000
-"""Highest sampling rate in Hz: the filter that brings a recording to 16 kHz takes memory with it."""
 _MEGABYTE = 1 << 20
 
 
@@ -43,7 +41,7 @@ class Limits:
 def hear_upload(path: Path, limits: Limits) -> Tensor:
     """Samples (samples,) at 16 kHz of an uploaded file, as `inference.audio.hear`.
 
-    :raises AudioError: too large, too long, too fast, not audio, empty, silent, too short. The message has the file's
+    :raises AudioError: too large, too long, not audio, empty, silent, too short. The message has the file's
         name without its folder.
     """
     try:
@@ -64,8 +62,6 @@ def _check(path: Path, limits: Limits) -> None:
         info = soundfile.info(str(path))
     except (soundfile.LibsndfileError, RuntimeError):
         return  # hear() says why
-    if info.samplerate > FASTEST:
-        raise AudioError(f"{path}: the rate may be {FASTEST} Hz, found {info.samplerate}; resample it")
     if info.frames > limits.seconds * info.samplerate:
         found = math.ceil(10 * info.frames / info.samplerate) / 10
         raise AudioError(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from s3prl_plugins.errors import AudioError
+from s3prl_plugins.heads.audio import SAMPLE_RATE
 from s3prl_plugins.inference.answers import Answers, Embedding
 from s3prl_plugins.serving.answers import bars, fault, heading, json_link, sentences, verdict
 from s3prl_plugins.serving.figure import figure
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["STYLE", "Desk", "build_page"]
 
 STYLE = Path(__file__).with_name("style.css")
-_SAMPLE_RATE = 16000
 _WAITING = '<p class="waiting">Drop a recording above, or record one. It is deleted once it is answered.</p>'
 _QUEUE = 16
 """Recordings that wait for their turn; the next ones are told to come later."""
@@ -43,7 +43,7 @@ class Desk:
         path = self._checked(upload)
         try:
             wave = hear_upload(path, self.limits)
-            found: Answers = self.model((wave.numpy(), _SAMPLE_RATE))
+            found: Answers = self.model((wave.numpy(), SAMPLE_RATE))
         except AudioError as error:
             return None, fault(str(error))
         finally:
@@ -57,7 +57,7 @@ class Desk:
             return None, _WAITING
         path = self._checked(upload)
         try:
-            embedding = self.model.embed((hear_upload(path, self.limits).numpy(), _SAMPLE_RATE))
+            embedding = self.model.embed((hear_upload(path, self.limits).numpy(), SAMPLE_RATE))
         except AudioError as error:
             return None, fault(str(error))
         finally:

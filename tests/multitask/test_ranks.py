@@ -25,27 +25,30 @@ TASKS = ("ks", "sid", "er")
 BALANCERS = ("fixed", "uncertainty", "pcgrad", "gradnorm")
 
 
-def shared_streams(ranks: Ranks, size: int) -> dict[str, TaskStream]:
+def shared_streams(ranks: Ranks, size: int, count: int = 20) -> dict[str, TaskStream]:
     """Streams whose joined batches have `size * world` utterances."""
     readers = {name: ToneReader(name) for name in TASKS}
     return {
-        name: TaskStream(reader, reader.examples(20), BatchConfig(size), 0, ranks=ranks)
+        name: TaskStream(reader, reader.examples(count), BatchConfig(size), 0, ranks=ranks)
         for name, reader in readers.items()
     }
 
 
-def gradients(ranks: Ranks, size: int, balancer: str, accumulate: int, look: bool) -> dict[str, Any]:
+def gradients(
+    ranks: Ranks, size: int, balancer: str, accumulate: int, look: bool = False, count: int = 20
+) -> dict[str, Any]:
     model = joint_model(TASKS).train()
     weigher = build_balancer({"name": balancer}, TASKS, 7)
-    found = JointStep(model, shared_streams(ranks, size), weigher, accumulate, 7, ranks)(1, look=look)
+    found = JointStep(model, shared_streams(ranks, size, count), weigher, accumulate, 7, ranks)(1, look=look)
     named = {name: p.grad for name, p in model.named_parameters()}
     return {"losses": found.losses, "shown": found.shown, "gradients": named}
 
 
 def cases(ranks: Ranks, size: int) -> list[dict[str, Any]]:
-    """Of all balancers; the last cases have batches of one utterance, so that one of two processes has none."""
-    found = [gradients(ranks, size, balancer, accumulate, False) for balancer in BALANCERS for accumulate in (1, 2)]
-    return [*found, gradients(ranks, size, "fixed", 1, True)]
+    """Of all balancers; in the last ones an epoch ends with a batch of one utterance, of which a process has none."""
+    found = [gradients(ranks, size, balancer, accumulate) for balancer in BALANCERS for accumulate in (1, 2)]
+    ends = [gradients(ranks, size, balancer, 2, count=5) for balancer in ("fixed", "pcgrad")]
+    return [*found, gradients(ranks, size, "fixed", 1, look=True), *ends]
 
 
 def trained(ranks: Ranks, size: int) -> list[Tensor]:
