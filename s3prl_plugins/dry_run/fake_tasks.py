@@ -13,6 +13,8 @@ from torch import Tensor
 from s3prl_plugins.heads.audio import SAMPLE_RATE
 from s3prl_plugins.heads.contract import Example
 from s3prl_plugins.heads.task import BatchConfig
+from s3prl_plugins.multitask.ssl_config import MaskedPredictionConfig
+from s3prl_plugins.multitask.ssl_stream import CARD, FRAMES
 from s3prl_plugins.multitask.streams import TaskStream
 from s3prl_plugins.multitask.tasks import TaskData
 from s3prl_plugins.problems import Problems
@@ -20,7 +22,7 @@ from s3prl_plugins.seeding import derive, generator
 from s3prl_plugins.superb.cards import TaskCard
 from s3prl_plugins.superb.units import CHARACTERS
 
-__all__ = ["INVENTORIES", "MEAN_SECONDS", "FakeReader", "fake_label", "fake_stream", "fake_wave"]
+__all__ = ["INVENTORIES", "MEAN_SECONDS", "FakeReader", "fake_label", "fake_speech", "fake_stream", "fake_wave"]
 
 MEAN_SECONDS: dict[str, float] = {
     "asr": 12.7,  # LibriSpeech train-clean-100: 100.6 h in 28539 utterances (Panayotov et al. 2015)
@@ -123,3 +125,13 @@ def fake_stream(data: TaskData, seed: int) -> TaskStream:
     """Batches of at most two fake utterances of about a second."""
     size = min(2, data.config.train_batch.size)
     return TaskStream(data.reader, data.examples(data.config.card.train), BatchConfig(size), seed)
+
+
+def fake_speech(config: MaskedPredictionConfig, seed: int) -> TaskStream:
+    """Batches of at most two fake recordings of about a second, for masked prediction."""
+    reader, examples = FakeReader(CARD, None, seed), []
+    for number, seconds in enumerate(_SHORT * 2):
+        frames, draw = FRAMES.count(round(seconds * SAMPLE_RATE)), generator(seed, CARD.name, number)
+        clusters = torch.randint(config.clusters, (frames,), generator=draw)
+        examples.append(Example(f"speech{number}", Path(), seconds, clusters))
+    return TaskStream(reader, examples, BatchConfig(min(2, config.batch.size)), seed)

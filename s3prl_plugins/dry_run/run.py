@@ -14,7 +14,7 @@ from torch import Tensor
 
 from s3prl_plugins.corpora.check import Report, check
 from s3prl_plugins.dry_run.costs import Cost
-from s3prl_plugins.dry_run.fake_tasks import INVENTORIES, MEAN_SECONDS, FakeReader, fake_stream
+from s3prl_plugins.dry_run.fake_tasks import INVENTORIES, MEAN_SECONDS, FakeReader, fake_speech, fake_stream
 from s3prl_plugins.dry_run.gpus import known_gpus
 from s3prl_plugins.dry_run.run_costs import RunCosts
 from s3prl_plugins.dry_run.text import Facts, Load, as_text
@@ -25,6 +25,7 @@ from s3prl_plugins.multitask.balancers import build_balancer
 from s3prl_plugins.multitask.config import RunConfig, run_config
 from s3prl_plugins.multitask.experiment import Experiment
 from s3prl_plugins.multitask.optim import Optimizers
+from s3prl_plugins.multitask.ssl_config import SSL
 from s3prl_plugins.multitask.streams import TaskStream
 from s3prl_plugins.multitask.tasks import TaskData
 from s3prl_plugins.multitask.trainer import Trainer
@@ -116,14 +117,16 @@ def _two_steps(experiment: Experiment, optimizers: Optimizers) -> tuple[list[dic
     that were kept per task."""
     run, seed = experiment.config, experiment.args.seed
     streams = {name: fake_stream(data, seed) for name, data in experiment.tasks.items()}
+    if run.masked_prediction is not None:
+        streams[SSL] = fake_speech(run.masked_prediction, seed)
     runner = replace(
         run.runner, total_steps=2, warmup_steps=0, gradient_accumulate_steps=1, log_step=1, eval_step=0, save_step=2
     )
     log = _Log()
-    balancer = build_balancer(run.balancer, run.tasks)
+    balancer = build_balancer(run.balancer, run.streams)
     trainer = Trainer(experiment.model, streams, optimizers, balancer, runner, seed, log, log.ignore, log.ignore)
     trainer.run(1)
-    losses = [{task: entry[task_metric("train", task, "loss")] for task in run.tasks} for entry in log.entries]
+    losses = [{task: entry[task_metric("train", task, "loss")] for task in run.streams} for entry in log.entries]
     return losses, log.times[1] - log.times[0], trainer.gradients.row_bytes
 
 

@@ -104,6 +104,8 @@ def _model(facts: Facts) -> Iterator[str]:
     model = facts.model
     parts: dict[str, nn.Module] = {"encoder": model.trunk, "layer weights": model.featurizers}
     parts |= {f"head {name}": head for name, head in model.heads.items()}
+    if model.ssl is not None:
+        parts["masked prediction"] = model.ssl
     rows = [(name, _count(part.parameters(), False), _count(part.parameters(), True)) for name, part in parts.items()]
     rows.append(("all", _count(model.parameters(), False), _count(model.parameters(), True)))
     yield from _table(
@@ -135,6 +137,8 @@ def _step(facts: Facts) -> Iterator[str]:
         ("task", "utterances", "seconds", "GFLOP forward", "and backward", "lengths from"), [*rows, ("all", *sums, "")]
     )
     yield f"  {runner.total_steps} steps: {_flops(facts):.3g} FLOP"
+    if facts.run.masked_prediction is not None:
+        yield "  Masked prediction (config.masked_prediction) comes on top, here and below."
     if not facts.args.upstream_trainable and not why_nothing_is_stored(facts.run.encoder):
         yield "  Less if utterances come again: the frozen encoder's states are kept (config.encoder.store)."
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from s3prl_plugins import balancers
+from s3prl_plugins.multitask.ssl_config import SSL
 from s3prl_plugins.superb.cards import FINETUNED_TASKS
 
 __all__ = ["build_balancer"]
@@ -18,4 +19,4 @@ def build_balancer(config: Mapping[str, Any], tasks: Sequence[str], seed: int = 
     :param seed: of what it draws.
     :raises ConfigError: an unknown balancer, option or task, or a weight that cannot be.
     """
-    return balancers.build_balancer(config, tasks, FINETUNED_TASKS, "task", seed, balancers.BALANCERS)
+    return balancers.build_balancer(config, tasks, (*FINETUNED_TASKS, SSL), "task", seed, balancers.BALANCERS)

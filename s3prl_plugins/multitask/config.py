@@ -14,6 +14,7 @@ from s3prl_plugins.features.budget import parse_size
 from s3prl_plugins.features.utterances import Crops
 from s3prl_plugins.heads.task import TaskConfig, task_config
 from s3prl_plugins.multitask.scenario_config import SingleTaskConfig, SslConfig
+from s3prl_plugins.multitask.ssl_config import SSL, MaskedPredictionConfig
 from s3prl_plugins.multitask.trunk import Padding, Precision
 from s3prl_plugins.superb.cards import FINETUNED_TASKS, task_names
 
@@ -166,6 +167,8 @@ class RunConfig:
     {task: weight}` that the losses are multiplied with first, 1 where none is given."""
     specaug: dict[str, Any] | None = None
     """Arguments of s3prl.nn.specaug.SpecAug, applied to every task's features while training; null leaves it out."""
+    masked_prediction: MaskedPredictionConfig | None = None
+    """HuBERT's own loss on unlabelled speech as a further task `ssl`, so that the encoder keeps what it could do; null: none."""
     exclude_other_tests: bool = True
     """Drop from each task's training what another chosen task evaluates on."""
     heads: Literal["auto", "ssl", "scratch"] = "auto"
@@ -181,6 +184,11 @@ class RunConfig:
         for name in self.optimizer.head_lr:
             if name not in FINETUNED_TASKS:
                 raise ConfigError(f"unknown task config.optimizer.head_lr.{name}; {nearest(name, FINETUNED_TASKS)}")
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """What a step learns from: the tasks, and masked prediction if it is asked for."""
+        return self.tasks if self.masked_prediction is None else (*self.tasks, SSL)
 
     @property
     def task_configs(self) -> dict[str, TaskConfig]:
@@ -222,6 +230,13 @@ def resolve(mapping: Mapping[str, Any]) -> dict[str, Any]:
     tasks = mapping.get("tasks", FINETUNED_TASKS)
     if isinstance(tasks, str) or not isinstance(tasks, list | tuple):
         raise ConfigError(f"config.tasks must be a list such as ['asr', 'pr'], found {tasks!r}")
+    if SSL in tasks:
+        if not mapping.get("masked_prediction"):
+            raise ConfigError(
+                f"config.tasks names {SSL!r}, masked prediction on unlabelled speech: say where that is, e.g. with "
+                "config.masked_prediction.folders=['data/speech']"
+            )
+        tasks = [name for name in tasks if name != SSL]
     folder = shipped_configs() / "superb"
     complete = {}
     for name in task_names(tasks):

@@ -31,9 +31,11 @@ from s3prl_plugins.multitask.optim import Optimizers
 from s3prl_plugins.multitask.ranks import ALONE, Ranks
 from s3prl_plugins.multitask.reading import Reading
 from s3prl_plugins.multitask.shelves import Storage, why_nothing_is_stored
+from s3prl_plugins.multitask.ssl_config import SSL
+from s3prl_plugins.multitask.ssl_stream import check_encoder, ssl_stream
 from s3prl_plugins.multitask.start import check_start, load_encoder, load_model
 from s3prl_plugins.multitask.streams import TaskStream
-from s3prl_plugins.multitask.tasks import TaskData, read_tasks, without_leaks
+from s3prl_plugins.multitask.tasks import TaskData, read_tasks, training_examples
 from s3prl_plugins.multitask.trainer import Trainer
 from s3prl_plugins.multitask.trunk import Trunk
 from s3prl_plugins.multitask.upstream import build_upstream, choose_device
@@ -106,8 +108,10 @@ class Experiment:
         trunk = Trunk(upstream, config.encoder.padding, selection, layer, multiplier, config.encoder.precision)
         model = JointModel(
             trunk.to(self.device), config.task_configs, labels, args.seed, args.upstream_trainable,
-            config.featurizer == "shared", args.upstream_feature_normalize, config.specaug,
+            config.featurizer == "shared", args.upstream_feature_normalize, config.specaug, config.masked_prediction,
         ).to(self.device)  # fmt: skip
+        if config.masked_prediction is not None:
+            check_encoder(trunk, args.upstream_trainable)
         if saved is not None:
             load_model(model, saved)
             self.own_encoder = self.own_encoder or "upstream" in saved
@@ -128,7 +132,7 @@ class Experiment:
             self.model.parts(), self.config.optimizer, self.config.runner.warmup_steps, self.config.runner.total_steps,
             self.config.runner.schedule,
         )  # fmt: skip
-        balancer = build_balancer(self.config.balancer, self.config.tasks, self.args.seed)
+        balancer = build_balancer(self.config.balancer, self.config.streams, self.args.seed)
         done = self.resumed.step if self.resumed else 0
         meter, last = self._restore(optimizers, balancer, streams), self.config.runner.total_steps
 
@@ -260,26 +264,22 @@ class Experiment:
         return found
 
     def _streams(self) -> dict[str, TaskStream]:
-        training = {name: data.examples(data.config.card.train) for name, data in self.tasks.items()}
-        if self.config.exclude_other_tests:
-            kept = without_leaks(self.tasks)
-            for name, examples in kept.items():
-                if len(examples) < len(training[name]):
-                    dropped = len(training[name]) - len(examples)
-                    tqdm.write(
-                        f"[multitask] {name}: {dropped} training utterances that other tasks evaluate on are left out"
-                    )
-            training = kept
+        config, examples = self.config, training_examples(self.tasks, self.config.exclude_other_tests)
         self._open_store()
-        shelves = self.model.shelves
-        return {
+        shelves, workers = self.model.shelves, config.runner.num_workers
+        streams = {
             name: TaskStream(
-                data.reader, training[name], data.config.train_batch, self.args.seed, data.config.balanced,
-                self.config.runner.num_workers, self.config.encoder.crops,
-                shelves[name].store if name in shelves else None, self.ranks, self.reading,
+                data.reader, examples[name], data.config.train_batch, self.args.seed, data.config.balanced, workers,
+                config.encoder.crops, shelves[name].store if name in shelves else None, self.ranks, self.reading,
             )
             for name, data in self.tasks.items()
         }  # fmt: skip
+        if config.masked_prediction is not None:
+            streams[SSL] = ssl_stream(
+                config.masked_prediction, self.model.trunk, self.folder, self.resumed is not None, self.args.seed,
+                workers, self.ranks, self.reading,
+            )  # fmt: skip
+        return streams
 
     def _open_store(self) -> None:
         """Open the feature store of a frozen encoder, once, for the splits that have been read."""
@@ -303,6 +303,8 @@ class Experiment:
             "heads": self.model.heads.state_dict(),
             "labels": plain(self.model.labels),
         }
+        if self.model.ssl is not None:
+            state["ssl"] = self.model.ssl.state_dict()
         if self.own_encoder:
             state["upstream"] = self.model.trunk.upstream.state_dict()
             state["hubert"] = hubert_config(self.model.trunk.upstream)
@@ -327,6 +329,7 @@ class Experiment:
             "seed": self.args.seed,
             "tasks": list(self.config.tasks),
             "er_fold": er_fold(plain(self.config)),
+            "masked_prediction": self.config.masked_prediction is not None,
             "exclude_other_tests": self.config.exclude_other_tests,
             "padding": self.config.encoder.padding,
             "store_kind": self.config.encoder.store_kind if self.model.shelves else None,

@@ -12,6 +12,8 @@ from s3prl_plugins.heads.contract import Head, Loss, Prediction
 from s3prl_plugins.heads.task import TaskConfig, build_head
 from s3prl_plugins.multitask.frozen import Shelf
 from s3prl_plugins.multitask.layermix import LayerMix
+from s3prl_plugins.multitask.ssl_config import SSL, MaskedPredictionConfig
+from s3prl_plugins.multitask.ssl_head import SslHead
 from s3prl_plugins.multitask.streams import Batch
 from s3prl_plugins.multitask.trunk import Trunk
 from s3prl_plugins.seeding import seeded
@@ -29,6 +31,7 @@ class JointModel(nn.Module):
     :param trainable: whether the encoder is finetuned; otherwise it stays in evaluation mode without gradients.
     :param shared_featurizer: one set of layer weights for all tasks.
     :param specaug: arguments of s3prl's SpecAug on the features while training.
+    :param masked_prediction: a further task `ssl`, which has a head but neither layer weights nor answers.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class JointModel(nn.Module):
         shared_featurizer: bool = False,
         normalize: bool = False,
         specaug: dict[str, Any] | None = None,
+        masked_prediction: MaskedPredictionConfig | None = None,
     ) -> None:
         super().__init__()
         from s3prl.nn.specaug import SpecAug
@@ -57,6 +61,10 @@ class JointModel(nn.Module):
         for name, config in tasks.items():
             with seeded(seed, name, "head"):
                 self.heads[name] = cast(nn.Module, build_head(config, labels[name], dim, trunk.rate))
+        self.ssl: SslHead | None = None
+        if masked_prediction is not None:
+            with seeded(seed, SSL, "head"):
+                self.ssl = SslHead(masked_prediction, dim, seed)
         self.specaug = SpecAug(**specaug) if specaug is not None else None
 
     def head(self, task: str) -> Head:
@@ -82,6 +90,8 @@ class JointModel(nn.Module):
 
     def loss(self, task: str, batch: Batch) -> Loss:
         """Loss of one task's batch."""
+        if task == SSL and self.ssl is not None:
+            return self.ssl.loss(self.trunk, batch)
         return self.head(task).loss(self.features(task, batch), batch.labels)
 
     def answer(self, task: str, batch: Batch, with_loss: bool) -> tuple[list[Prediction], Loss | None]:
@@ -107,6 +117,8 @@ class JointModel(nn.Module):
 
     def own(self, task: str) -> list[nn.Parameter]:
         """Trainable parameters that only this task uses."""
+        if task == SSL and self.ssl is not None:
+            return list(self.ssl.parameters())
         modules = [self.heads[task]] if self._one_featurizer else [self.heads[task], self.featurizers[task]]
         return [parameter for module in modules for parameter in module.parameters() if parameter.requires_grad]
 
@@ -116,5 +128,6 @@ class JointModel(nn.Module):
             "upstream": list(self.trunk.parameters()),
             "featurizer": list(self.featurizers.parameters()),
             **{f"head/{name}": list(head.parameters()) for name, head in self.heads.items()},
+            **({f"head/{SSL}": list(self.ssl.parameters())} if self.ssl is not None else {}),
         }
         return {name: [p for p in parameters if p.requires_grad] for name, parameters in parts.items()}

@@ -24,7 +24,9 @@ def can_pack(upstream: nn.Module, selection: str) -> bool:
     return type(encoder) is TransformerEncoder and all(type(each) is TransformerSentenceEncoderLayer for each in layers)
 
 
-def packed_states(upstream: nn.Module, waves: Sequence[Tensor]) -> tuple[list[Tensor], list[int]]:
+def packed_states(
+    upstream: nn.Module, waves: Sequence[Tensor], masks: Sequence[Tensor] | None = None
+) -> tuple[list[Tensor], list[int]]:
     """Hidden states of utterances, each as if alone, and the number of frames of each.
 
     What looks at neighbouring frames (convolutions, the group norm over time, attention) takes one utterance at a time;
@@ -32,6 +34,7 @@ def packed_states(upstream: nn.Module, waves: Sequence[Tensor]) -> tuple[list[Te
 
     :param upstream: one that `can_pack`.
     :param waves: per utterance (samples,) at 16 kHz.
+    :param masks: per utterance (frames,), True where the mask vector takes the frame's place.
     :returns: per layer (1, frames of all utterances, dim).
     """
     expert: Any = upstream
@@ -39,7 +42,8 @@ def packed_states(upstream: nn.Module, waves: Sequence[Tensor]) -> tuple[list[Te
     rows: dict[int, Tensor] = {}
     for places in by_length(waves):
         group = torch.stack([waves[place] for place in places])
-        rows.update(zip(places, _front(model, expert.task_cfg.normalize, group).unbind()))
+        mask = torch.stack([masks[place] for place in places]) if masks is not None else None
+        rows.update(zip(places, _front(model, expert.task_cfg.normalize, group, mask).unbind()))
     frames = [len(rows[place]) for place in range(len(waves))]
     row = torch.cat([rows[place] for place in range(len(waves))])
     if not encoder.layer_norm_first:
@@ -60,14 +64,19 @@ def by_length(waves: Sequence[Tensor]) -> list[list[int]]:
     return list(found.values())
 
 
-def _front(model: Any, normalize: bool, waves: Tensor) -> Tensor:
-    """(utterances, samples) of one length -> (utterances, frames, dim) with positions."""
+def _front(model: Any, normalize: bool, waves: Tensor, mask: Tensor | None) -> Tensor:
+    """(utterances, samples) of one length -> (utterances, frames, dim) with positions.
+
+    :param mask: (utterances, frames).
+    """
     if normalize:
         waves = F.layer_norm(waves, waves.shape[1:])
     frames = model.layer_norm(model.forward_features(waves).transpose(1, 2))
     if model.post_extract_proj is not None:
         frames = model.post_extract_proj(frames)
     frames = model.dropout_input(frames)
+    if mask is not None:
+        frames = torch.where(mask.unsqueeze(-1), model.mask_emb.to(frames.dtype), frames)
     if model.encoder.pos_conv is not None:
         frames = frames + model.encoder.pos_conv(frames.transpose(1, 2)).transpose(1, 2)
     return frames  # type: ignore[no-any-return]

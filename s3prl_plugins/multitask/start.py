@@ -59,6 +59,8 @@ def load_model(model: JointModel, saved: Mapping[str, Any]) -> None:
             model.trunk.upstream.load_state_dict(saved["upstream"])
         model.featurizers.load_state_dict(saved["featurizers"])
         model.heads.load_state_dict(saved["heads"])
+        if model.ssl is not None and "ssl" in saved:
+            model.ssl.load_state_dict(saved["ssl"])
     except RuntimeError as error:
         detail = " ".join(str(error).split())[:200]
         raise CheckpointError(

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from s3prl_plugins.errors import CorpusError
 from s3prl_plugins.heads.contract import Example, Reader
 from s3prl_plugins.heads.leaks import find_leaks, leaked_names
 from s3prl_plugins.heads.task import TaskConfig, build_reader
 from s3prl_plugins.problems import Problems
 
-__all__ = ["TaskData", "read_tasks", "without_leaks"]
+__all__ = ["TaskData", "read_tasks", "training_examples", "without_leaks"]
 
 
 @dataclass
@@ -45,6 +47,18 @@ class TaskData:
 def read_tasks(configs: Mapping[str, TaskConfig], root: Path) -> dict[str, TaskData]:
     """A reader for every task; nothing but the index files is read yet."""
     return {name: TaskData(config, build_reader(config, root)) for name, config in configs.items()}
+
+
+def training_examples(tasks: Mapping[str, TaskData], exclude_other_tests: bool) -> dict[str, list[Example]]:
+    """Every task's training utterances; what is left out is said."""
+    training = {name: data.examples(data.config.card.train) for name, data in tasks.items()}
+    if not exclude_other_tests:
+        return training
+    kept = without_leaks(tasks)
+    for name, examples in kept.items():
+        if dropped := len(training[name]) - len(examples):
+            tqdm.write(f"[multitask] {name}: {dropped} training utterances that other tasks evaluate on are left out")
+    return kept
 
 
 def without_leaks(tasks: Mapping[str, TaskData]) -> dict[str, list[Example]]:

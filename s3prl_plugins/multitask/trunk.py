@@ -121,6 +121,16 @@ class Trunk(nn.Module):
             groups.append(HiddenStates(layers, places, frames, packed=packs))
         return groups
 
+    def masked(self, waves: Sequence[Tensor], masks: Sequence[Tensor]) -> Tensor:
+        """The last layer's states with some frames masked, each utterance as if alone: (frames of all utterances, dim).
+
+        :param waves: per utterance (samples,) at 16 kHz.
+        :param masks: per utterance (frames,), True where the mask vector takes the frame's place.
+        """
+        with torch.autocast(waves[0].device.type, torch.bfloat16, enabled=self._rounds):
+            states, _ = packed_states(self.upstream, waves, masks)
+        return states[-1][0].float()
+
     @property
     def _rounds(self) -> bool:
         return self.training and self.precision == "bfloat16"

@@ -56,6 +56,16 @@ class Targets:
         return torch.from_numpy(np.stack(rows).astype(np.int64))
 
     @property
+    def frames(self) -> npt.NDArray[np.int64]:
+        """Of each utterance."""
+        return np.diff(self.offsets)
+
+    def utterance(self, index: int) -> Tensor:
+        """Clusters of one utterance, (frames,) int64."""
+        first, last = self.offsets[index : index + 2]
+        return torch.from_numpy(self.labels[first:last].astype(np.int64))
+
+    @property
     def shares(self) -> npt.NDArray[np.float64]:
         """How often each cluster occurs, summing to 1."""
         counts = np.bincount(self.labels, minlength=self.clusters)

@@ -12,7 +12,7 @@ from s3prl_plugins.pretrain.clusters import Targets
 from s3prl_plugins.pretrain.masking import span_mask
 from s3prl_plugins.pretrain.objective import Batch, Losses
 
-__all__ = ["MaskedPrediction", "predict_clusters"]
+__all__ = ["MaskedPrediction", "cluster_logits", "predict_clusters"]
 
 
 class MaskedPrediction(nn.Module):
@@ -74,6 +74,10 @@ def predict_clusters(hubert: Any, waves: Tensor, mask: Tensor, temperature: floa
     states = hubert.dropout_input(states)
     states = torch.where(mask.unsqueeze(-1), hubert.mask_emb.to(states.dtype), states)
     states, _ = hubert.encoder(states, padding_mask=None)
-    predicted = F.normalize(hubert.final_proj(states).float(), dim=-1)
-    codewords = F.normalize(hubert.label_embs_concat.float(), dim=-1)
-    return predicted @ codewords.T / temperature, penalty, states
+    return cluster_logits(states, hubert.final_proj, hubert.label_embs_concat, temperature), penalty, states
+
+
+def cluster_logits(states: Tensor, projection: nn.Module, codewords: Tensor, temperature: float) -> Tensor:
+    """Cosines of projected states (..., dim) to every codeword, over the temperature: (..., clusters) float32."""
+    predicted = F.normalize(projection(states).float(), dim=-1)
+    return predicted @ F.normalize(codewords.float(), dim=-1).T / temperature

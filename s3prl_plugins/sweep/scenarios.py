@@ -144,6 +144,7 @@ def _alone(
         "encoder": {**plain(base.encoder), "conv_grad_mult": None, "crops": changes.crops or base.encoder.crops},
         "featurizer": "per_task",
         "exclude_other_tests": False,
+        "masked_prediction": None,
         "balancer": {"name": "fixed"},
         "optimizer": {"upstream": optimizer, "heads": optimizer},
         "runner": {**plain(base.runner), **runner},
