@@ -13,14 +13,17 @@ help:
 	@echo "make reproduce     the paper's 20 runs on mini-SUPERB for one SEED, and their report; hours on two cores"
 	@echo "make test-slow     20 steps of every joint configuration with every balancer"
 	@echo "make torture       runs killed a hundred times and continued"
+	@echo "make fuzz          every test of random input with a thousand fresh draws in place of thirty"
 	@echo "make test-install  install from nothing, and the tests that download packages"
 	@echo "The first of them creates $(VENV) with the tested versions (constraints.txt)."
 
 demo: $(READY)
 	$(BIN)/s3prl-plugins demo --dir demo
 
+# Test processes; each computes in one thread.
+JOBS ?= 2
 test: $(READY)
-	$(BIN)/python -m pytest -m "not network and not slow and not torture"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not network and not slow and not torture"
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -49,6 +52,9 @@ test-slow: $(READY)
 torture: $(READY)
 	$(BIN)/python -m pytest -m torture
 
+fuzz: $(READY)
+	$(BIN)/python -m pytest -m "hypothesis and not network" --hypothesis-profile=fuzz
+
 test-install: $(READY)
 	rm -rf build && $(PYTHON) -m venv build/fresh
 	$(FRESH) -m pip install $(QUIET) torch torchaudio
@@ -65,4 +71,4 @@ $(READY): setup.cfg setup.py constraints.txt
 	$(BIN)/python -m pip install $(QUIET) -e '.[mini,mtl,legacy,lm,cluster,serve,dev]'
 	@touch $@
 
-.PHONY: help demo test check reproduce test-slow torture test-install
+.PHONY: help demo test check reproduce test-slow torture fuzz test-install

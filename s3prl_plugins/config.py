@@ -13,19 +13,23 @@ import types
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
 
 from s3prl_plugins.errors import ConfigError, nearest
 
-__all__ = ["build", "literal", "load_yaml", "merge", "override", "parse_yaml", "plain"]
+__all__ = ["Signed", "above_0", "build", "literal", "load_yaml", "merge", "override", "parse_yaml", "plain"]
 
 _MOST_VALUES = 100_000
+_LARGEST = 1e15
+"""No count, length or rate comes near it."""
 _DEEPEST = 20
 """Keys within keys of an override."""
 
 T = TypeVar("T")
+Signed = Annotated[float, "may be negative"]
+"""The type of a field that may be negative, which no other number of a configuration may."""
 
 
 def load_yaml(path: str | Path) -> dict[str, Any]:
@@ -59,7 +63,9 @@ def parse_yaml(text: str) -> Any:
             return None
         if _values(node, {}) > _MOST_VALUES:
             raise ValueError(f"its references stand for more than {_MOST_VALUES:,} values")
-        return loader.construct_document(node)
+        made = loader.construct_document(node)
+        repr(made)  # hexadecimal numbers may have more digits than Python shows
+        return made
     except RecursionError:
         raise ValueError("it nests too deeply") from None
     finally:
@@ -80,7 +86,9 @@ def _values(node: yaml.Node, known: dict[int, int]) -> int:
 def literal(text: str) -> Any:
     """A Python literal (`1e-3`, `['asr', 'pr']`, `None`, `True`), or the bare string where it is none."""
     try:
-        return ast.literal_eval(text.strip())
+        found = ast.literal_eval(text.strip())
+        repr(found)  # as in parse_yaml
+        return found
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return text.strip()
 
@@ -130,7 +138,7 @@ def build(cls: type[T], mapping: Any, where: str = "config") -> T:
     for key in mapping:
         if key not in fields:
             raise ConfigError(f"unknown key {where}.{key}; {nearest(str(key), fields)}")
-    hints = typing.get_type_hints(cls)
+    hints = typing.get_type_hints(cls, include_extras=True)
     values = {key: _convert(value, hints[key], f"{where}.{key}") for key, value in mapping.items()}
     for name, field in fields.items():
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
@@ -140,6 +148,14 @@ def build(cls: type[T], mapping: Any, where: str = "config") -> T:
         return cls(**values)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
+
+
+def above_0(config: Any, *names: str) -> None:
+    """:raises ConfigError: one of these fields is 0 or less; null passes."""
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and value <= 0:
+            raise ConfigError(f"{name} must be above 0, found {value}")
 
 
 def plain(value: Any) -> Any:
@@ -158,6 +174,8 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
         return value
+    if origin is Annotated:
+        return _convert_scalar(value, arguments[0], where)
     if origin is typing.Union or origin is types.UnionType:
         return _convert_union(value, arguments, where)
     if origin is typing.Literal:
@@ -173,7 +191,10 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
             raise ConfigError(f"{where} must be a mapping, found {value!r}")
         inner = arguments[1] if arguments else Any
         return {str(key): _convert(item, inner, f"{where}.{key}") for key, item in value.items()}
-    return _convert_scalar(value, hint, where)
+    value = _convert_scalar(value, hint, where)
+    if hint in (int, float) and value < 0:
+        raise ConfigError(f"{where} must not be negative, found {value}")
+    return value
 
 
 def _convert_union(value: Any, choices: tuple[Any, ...], where: str) -> Any:
@@ -209,6 +230,8 @@ def _convert_scalar(value: Any, hint: Any, where: str) -> Any:
         return int(value)
     if hint is Path and isinstance(value, str):
         return Path(value)
+    if isinstance(value, int | float) and not abs(value) <= _LARGEST:
+        raise ConfigError(f"{where} must be a number of at most {_LARGEST:g}, found {value}")
     wrong_bool = isinstance(value, bool) and hint is not bool
     if not isinstance(hint, type) or not isinstance(value, hint) or wrong_bool:
         name = getattr(hint, "__name__", str(hint))

@@ -7,11 +7,22 @@ from collections.abc import Iterable
 
 __all__ = [
     "AudioError", "CheckpointError", "ConfigError", "CorpusError", "DiskError", "Interrupted", "UserError", "nearest",
+    "printable", "shortened",
 ]  # fmt: skip
 
 
+_FIRST, _LAST = 700, 300
+"""Characters of a longer message that are kept: file, key and rule stand at its beginning, the cure at its end."""
+
+
 class UserError(ValueError):
-    """Something the user can mend; the command line prints it without a traceback."""
+    """Something the user can mend; the command line prints it without a traceback.
+
+    Whatever it quotes, the message is one line of at most 1,005 characters that print.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(shortened(message))
 
 
 class ConfigError(UserError):
@@ -44,6 +55,17 @@ class Interrupted(KeyboardInterrupt):
         super().__init__(message)
         self.status = 128 + number
         """Exit status, as a shell has it."""
+
+
+def printable(text: str) -> str:
+    """`text` as one line that leaves the terminal as it is: line breaks and control characters are written as Python does."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+def shortened(text: str) -> str:
+    """`text` as one printable line of at most 1,005 characters."""
+    text = printable(text)
+    return text if len(text) <= _FIRST + _LAST else f"{text[:_FIRST]} ... {text[-_LAST:]}"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

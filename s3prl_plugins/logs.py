@@ -70,14 +70,30 @@ def read_metrics(folder: Path) -> list[dict[str, float]]:
     path = folder / _FILE
     if not path.is_file():
         return []
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); give yourself the right to read it") from error
     entries = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(keepends=True), 1):
+    for number, line in enumerate(content.splitlines(keepends=True), 1):
+        if not line.strip():
+            continue
         try:
-            entries.append(parse_json(line))
+            entries.append(_entry(line))
         except ValueError as error:
-            if line.endswith("\n"):
-                raise UserError(f"{path}, line {number} is not JSON; remove that line") from error
+            if line.endswith(b"\n"):
+                raise UserError(f"{path}, line {number} is not JSON of numbers ({error}); remove that line") from error
     return entries
+
+
+def _entry(line: bytes) -> dict[str, float]:
+    entry = parse_json(line.decode())
+    if not isinstance(entry, dict) or type(entry.get("step")) is not int or entry["step"] < 0:
+        raise ValueError("it must be a mapping with a step of at least 0")
+    for name, value in entry.items():
+        if not isinstance(value, int | float):
+            raise ValueError(f"{name} must be a number, found {value!r}")
+    return entry
 
 
 def logged_scores(folder: Path, step: int) -> dict[tuple[str, str], dict[str, float]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from s3prl_plugins.errors import CorpusError
+from s3prl_plugins.errors import CorpusError, shortened
 
 __all__ = ["Problem", "Problems"]
 
@@ -21,7 +21,7 @@ class Problem:
     """What the user can do."""
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.rule}; {self.cure}"
+        return shortened(f"{self.where}: {self.rule}; {self.cure}")
 
 
 @dataclass

@@ -17,7 +17,7 @@ __all__ = ["derive", "generator", "seeded"]
 def derive(seed: int, *names: object) -> int:
     """A 63-bit seed from a base seed and names such as ("asr", "epoch", 3)."""
     text = "\x1f".join(str(name) for name in (seed, *names))
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+    return int.from_bytes(hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest(), "big") >> 1
 
 
 def generator(seed: int, *names: object) -> torch.Generator:

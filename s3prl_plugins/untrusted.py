@@ -41,11 +41,11 @@ def load_plain(path: str | Path, cure: str, mmap: bool = False) -> Any:
     """What `torch.save` wrote, on the CPU: tensors, numbers, strings, containers of them, argparse.Namespace.
 
     :param cure: what the user should do about a file that cannot be read.
-    :param mmap: read tensors when they are used.
+    :param mmap: read tensors when they are used, so that checksums are not verified.
     :raises CheckpointError: there is no such file, or it is damaged, holds other objects, or unpacks beyond its size.
     """
     try:
-        check_archive(Path(path))
+        check_archive(Path(path), sums=not mmap)
         with namespaces_allowed():
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
         check_content(content)
@@ -72,14 +72,20 @@ def reason_of(error: BaseException) -> str:
     return next((line.strip()[:200] for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
-def check_archive(path: Path) -> None:
-    """:raises ValueError: an archive of more bytes than the file has; torch itself writes them uncompressed."""
+def check_archive(path: Path, sums: bool = False) -> None:
+    """:param sums: verify checksums (CRC-32), which torch writes and does not read.
+
+    :raises ValueError: an archive of more bytes than the file has; torch itself writes them uncompressed. Or of other
+        bytes than were written.
+    """
     if not zipfile.is_zipfile(path):
         return
     with zipfile.ZipFile(path) as archive:
         unpacked = sum(entry.file_size for entry in archive.infolist())
-    if unpacked > path.stat().st_size:
-        raise ValueError(f"it unpacks to {unpacked:,} bytes, more than the {path.stat().st_size:,} it has")
+        if unpacked > path.stat().st_size:
+            raise ValueError(f"it unpacks to {unpacked:,} bytes, more than the {path.stat().st_size:,} it has")
+        if sums and (torn := archive.testzip()) is not None:
+            raise ValueError(f"wrong checksum of {torn}")
 
 
 def check_content(content: Any) -> None:

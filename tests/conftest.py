@@ -1,8 +1,15 @@
-"""Fixtures that several areas share."""
+"""Fixtures that several areas share, and how much is drawn at random."""
 
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "suite", max_examples=30, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("fuzz", settings.get_profile("suite"), max_examples=1000, derandomize=False, print_blob=True)
+settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")

@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
-from s3prl_plugins.config import build, literal, load_yaml, merge, override, plain
+from s3prl_plugins.config import build, literal, load_yaml, merge, override, parse_yaml, plain
 from s3prl_plugins.errors import ConfigError
 
 
@@ -90,3 +93,66 @@ def test_unreadable_yaml_is_named(tmp_path: Path) -> None:
     bad.write_text("- 1")
     with pytest.raises(ConfigError, match="must hold a mapping, found list"):
         load_yaml(bad)
+
+
+names = st.text(alphabet="abcdef_0", min_size=1, max_size=4)
+scalars = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8)
+)
+literals = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.tuples(inner, inner) | st.dictionaries(names, inner, max_size=3),
+    max_leaves=8,
+)
+mappings = st.recursive(
+    st.dictionaries(names, st.integers(), max_size=3),
+    lambda inner: st.dictionaries(names, inner | st.integers() | st.none(), max_size=3),
+    max_leaves=8,
+)
+
+
+@given(literals)
+def test_what_python_prints_is_read_as_it_was(value: Any) -> None:
+    assert literal(repr(value)) == value
+
+
+@given(st.lists(st.tuples(st.lists(names, min_size=1, max_size=3), literals), max_size=3))
+def test_an_override_sets_what_it_names_and_nothing_else(options: list[tuple[list[str], Any]]) -> None:
+    wanted: dict[str, Any] = {"kept": {"x": 1}}
+    kept = []
+    for path, value in options:
+        if ",," in repr(value) or any(path[: len(other)] == other or other[: len(path)] == path for other, _ in kept):
+            continue
+        kept.append((path, value))
+        target = wanted
+        for name in path[:-1]:
+            target = target.setdefault(name, {})
+        target[path[-1]] = value
+    text = ",,".join(f"config.{'.'.join(path)}={value!r}" for path, value in kept)
+    assert override(text, {"kept": {"x": 1}}) == wanted
+
+
+@given(mappings, mappings)
+def test_what_lies_over_wins_and_nothing_else_changes(a: Any, b: Any) -> None:
+    before = repr((a, b))
+    assert merge(a, {}) == a == merge({}, a) == merge(a, a)
+    assert merge(merge(a, b), b) == merge(a, b)
+    assert merge(a, b).keys() == a.keys() | b.keys()
+    flat = {key: value for key, value in b.items() if not isinstance(value, dict)}
+    assert flat.items() <= merge(a, b).items()
+    assert repr((a, b)) == before
+
+
+@given(
+    st.builds(
+        Outer,
+        inner=st.builds(Inner, lr=st.floats(0, 1e15), kind=st.sampled_from(["a", "b"])),
+        sizes=st.lists(st.integers(0, 10**9), max_size=3).map(tuple),
+        path=st.none() | names.map(Path),
+        on=st.booleans(),
+        weights=st.dictionaries(names, st.floats(0, 1), max_size=3),
+    )
+)
+def test_a_configuration_survives_yaml(config: Outer) -> None:
+    assert build(Outer, parse_yaml(yaml.safe_dump(plain(config)))) == config
+    assert build(Outer, override(",,".join(f"config.{k}={v!r}" for k, v in plain(config).items()), {})) == config

@@ -28,8 +28,6 @@ class GradNormOptions(GradientOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.alpha < math.inf:
-            raise ConfigError(f"alpha must be at least 0, found {self.alpha}")
         if not 0 < self.lr < math.inf:
             raise ConfigError(f"lr must be above 0, found {self.lr}")
         if self.per != "whole":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -44,11 +43,6 @@ class FairGradOptions(GradientOptions):
 
     alpha: float = 1.0
     """Kind of fairness: 0 the mean gradient, 1 proportional, the larger the more for tasks that gain least."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.alpha < math.inf:
-            raise ConfigError(f"alpha must be at least 0, found {self.alpha}")
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
+import re
 import sys
+import traceback
 import warnings
 from collections.abc import Sequence
+from typing import NoReturn
 
 from s3prl_plugins.allocator import keep_freed_memory
 from s3prl_plugins.errors import Interrupted, UserError
 from s3prl_plugins.files import full_disk_named
+from s3prl_plugins.terminal import write_any_letter
 
 __all__ = ["main"]
 
@@ -46,14 +50,23 @@ COMMANDS: dict[str, tuple[str, str]] = {
 """Subcommand -> (module with `add_arguments(parser)` and `run(args) -> int`, one line of help)."""
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        said = re.sub("^argument ([^:]*): must ", r"\1 must ", message)
+        raise UserError(f"{said}; see {self.prog} --help")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; a `UserError` becomes one line on stderr and exit status 2."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    parser = argparse.ArgumentParser(
+    debug = "--debug" in arguments
+    arguments = [word for word in arguments if word != "--debug"]
+    parser = _Parser(
         prog="s3prl-plugins",
         description="Joint SUPERB finetuning, synthetic mini-SUPERB and new upstreams for s3prl.",
         epilog="s3prl-plugins COMMAND --help shows examples. Errors a user can mend exit with status 2.",
     )
+    parser.add_argument("--debug", action="store_true", help="show where an error comes from; goes anywhere")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     chosen = next((word for word in arguments if not word.startswith("-")), None)
     for name, (module_name, help_line) in COMMANDS.items():
@@ -64,20 +77,24 @@ def main(argv: Sequence[str] | None = None) -> int:
             module = importlib.import_module(module_name)
             module.add_arguments(subparser)
             subparser.set_defaults(run=module.run)
-    args = parser.parse_args(arguments)
+    title = f"s3prl-plugins {chosen}" if chosen in COMMANDS else "s3prl-plugins"
     keep_freed_memory()
     _quiet()
+    write_any_letter()
     try:
+        args = parser.parse_args(arguments)
         with full_disk_named():
             return int(args.run(args))
     except UserError as error:
-        print(f"s3prl-plugins {args.command}: {error}", file=sys.stderr)
+        if debug:
+            traceback.print_exc()
+        print(f"{title}: {error}", file=sys.stderr)
         return 2
     except Interrupted as error:
-        print(f"s3prl-plugins {args.command}: {error}", file=sys.stderr)
+        print(f"{title}: {error}", file=sys.stderr)
         return error.status
     except KeyboardInterrupt:
-        print(f"s3prl-plugins {args.command}: interrupted", file=sys.stderr)
+        print(f"{title}: interrupted", file=sys.stderr)
         return 130
 
 

@@ -11,7 +11,7 @@ __all__ = ["add_arguments", "run"]
 
 NESTED = {
     "fairseq": (convert_fairseq, "a fairseq HuBERT or wav2vec 2.0 in s3prl's format; fairseq is not needed"),
-    "export": (convert_export, "a finetuned or pretrained HuBERT for fairseq, transformers or safetensors"),
+    "export": (convert_export, "a HuBERT for fairseq, transformers or safetensors, or a task for s3prl's own expert"),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
+from s3prl_plugins.cli.numbers import whole
 from s3prl_plugins.errors import ConfigError
 
 __all__ = ["add_arguments", "run"]
@@ -27,10 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--tasks", nargs="+", metavar="TASK", help="tasks to check; default: those of the config")
     parser.add_argument("-o", "--override", default="", help="config.KEY=VALUE, several joined by ',,'")
-    parser.add_argument("--jobs", type=int, metavar="N", help="processes that decode audio (default: one a core)")
+    parser.add_argument("--jobs", type=whole(1), metavar="N", help="processes that decode audio (default: one a core)")
     parser.add_argument("--quick", action="store_true", help="read indexes and audio headers only, decode nothing")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
-    parser.add_argument("--max", type=int, default=3, metavar="N", help="examples of each kind (default: 3)")
+    parser.add_argument("--max", type=whole(0), default=3, metavar="N", help="examples of each kind (default: 3)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -41,9 +42,6 @@ def run(args: argparse.Namespace) -> int:
     from s3prl_plugins.multitask.config import find_config, run_config
     from s3prl_plugins.qbe.config import is_qbe, qbe_config, qbe_mapping
 
-    for option, value, least in (("--jobs", args.jobs, 1), ("--max", args.max, 0)):
-        if value is not None and value < least:
-            raise ConfigError(f"{option} must be at least {least}, found {value}")
     if is_qbe(args.config):
         if args.tasks:
             raise ConfigError("--tasks chooses among the tasks of a joint run; a configuration of QbE has one alone")

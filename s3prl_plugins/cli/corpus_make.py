@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import time
 
+from s3prl_plugins.cli.numbers import whole
+
 __all__ = ["add_arguments", "run"]
 
 _EPILOG = """examples:
@@ -20,9 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("directory", metavar="DIR", help="new or empty folder to make the corpora in")
     parser.add_argument("--size", default="mini", metavar="mini|small", help="default: mini")
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="another seed, other voices and texts (default: 0)"
+        "--seed", type=whole(0), default=0, metavar="N", help="another seed, other voices and texts (default: 0)"
     )
-    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: one a core); changes no byte")
+    parser.add_argument("--jobs", type=whole(1), metavar="N", help="processes (default: one a core); changes no byte")
 
 
 def run(args: argparse.Namespace) -> int:

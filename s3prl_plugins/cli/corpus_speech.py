@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import time
 
+from s3prl_plugins.cli.numbers import positive, whole
+
 __all__ = ["add_arguments", "run"]
 
 _EPILOG = """examples:
@@ -17,9 +19,9 @@ Finished speech of the same hours, seed and generator version is kept. Needs: pi
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
     parser.add_argument("directory", metavar="DIR", help="new or empty folder to make the speech in")
-    parser.add_argument("--hours", type=float, default=5.0, help="roughly how much (default: 5)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="another seed, other voices and texts")
-    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: one a core); changes no byte")
+    parser.add_argument("--hours", type=positive, default=5.0, help="roughly how much (default: 5)")
+    parser.add_argument("--seed", type=whole(0), default=0, metavar="N", help="another seed, other voices and texts")
+    parser.add_argument("--jobs", type=whole(1), metavar="N", help="processes (default: one a core); changes no byte")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from s3prl_plugins.cli.numbers import whole
+
 _EXAMPLES = """examples:
   s3prl-plugins demo
   s3prl-plugins demo --dir demo -o "config.runner.total_steps=50"
@@ -18,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-o", "--override", default="", help="config.KEY=VALUE, several joined by ',,'")
     parser.add_argument("--device", default="cuda", help="falls back to cpu where no GPU is visible (default: cuda)")
-    parser.add_argument("--seed", type=int, default=1337)
+    parser.add_argument("--seed", type=whole(0), default=1337)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -27,16 +29,17 @@ def run(args: argparse.Namespace) -> int:
     from s3prl_plugins.corpora.build import make
     from s3prl_plugins.logs import logged_scores
     from s3prl_plugins.multitask import checkpoint
-    from s3prl_plugins.multitask.config import find_config
+    from s3prl_plugins.multitask.config import find_config, run_config
     from s3prl_plugins.multitask.experiment import Experiment
     from s3prl_plugins.multitask.stock import stock_args
     from s3prl_plugins.report.page import write_page
     from s3prl_plugins.report.table import results_table
 
     corpus, folder = args.dir / "mini-superb", args.dir / "all_task"
-    make(corpus)
     config = load_yaml(find_config("all_task_mini"))
     config = override(args.override, {**config, "corpus_root": str(corpus)})
+    run_config(config)
+    make(corpus)
     given = stock_args(
         upstream="hubert_tiny", upstream_trainable=True, expdir=str(folder), seed=args.seed, device=args.device,
         past_exp=str(folder) if checkpoint.find(folder) else None,

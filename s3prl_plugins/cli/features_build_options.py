@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from s3prl_plugins.cli.numbers import whole
 from s3prl_plugins.cli.upstream_options import add_upstream
 
 __all__ = ["add_arguments"]
@@ -35,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--feature-budget", metavar="SIZE", help="disk it may take, such as 50GB (default: the config's)"
     )
     parser.add_argument(
-        "--seed", type=int, default=1337, help="of the runs, whose crops follow from it (default: 1337)"
+        "--seed", type=whole(0), default=1337, help="of the runs, whose crops follow from it (default: 1337)"
     )
     parser.add_argument("--device", default="cuda", help="falls back to cpu where no GPU is visible (default: cuda)")
     parser.add_argument("--dry-run", action="store_true", help="tell size and time, store nothing")

@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     from s3prl_plugins.features.contents import holdings, remove
 
     if not (args.identity or args.kind or args.stale or args.all):
-        raise ConfigError("say what to delete: --identity PREFIX, --kind KIND, --stale or --all")
+        raise ConfigError("what to delete must be said: --identity PREFIX, --kind KIND, --stale or --all")
     known = holdings(args.directory, check=args.stale)
     chosen = [one for one in known if one.identity.startswith(args.identity or "") and args.kind in (None, one.kind)]
     if known and not chosen:

@@ -96,7 +96,7 @@ def _pairs(texts: Sequence[str], option: str) -> dict[str, str]:
     pairs = [text.partition("=") for text in texts]
     for text, (key, _, value) in zip(texts, pairs):
         if not key or not value:
-            raise ConfigError(f"{option} takes KEY=VALUE pairs, found {text!r}")
+            raise ConfigError(f"{option} must be KEY=VALUE pairs, found {text!r}")
     return {key: value for key, _, value in pairs}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from s3prl_plugins.cli.numbers import whole
 from s3prl_plugins.cli.upstream_options import add_upstream
 
 __all__ = ["add_arguments"]
@@ -69,7 +70,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-p", "--expdir", type=Path, required=True, help="folder of the runs; one for each seed")
     parser.add_argument("-o", "--override", default="", help="config.KEY=VALUE, several joined by ',,'")
     parser.add_argument("-t", "--evaluate-split", default="test", help="scored at the end of a run (default: test)")
-    parser.add_argument("--seed", type=int, default=1337)
+    parser.add_argument("--seed", type=whole(0), default=1337)
     parser.add_argument("--device", default="cuda", help="falls back to cpu where no GPU is visible (default: cuda)")
     parser.add_argument(
         "--feature-store", metavar="DIR",
@@ -79,7 +80,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         "--feature-budget", metavar="SIZE", help="disk it may take, such as 50GB (default: the config's)"
     )
     parser.add_argument(
-        "--jobs", type=int, default=1, metavar="N", help="runs at once, as separate processes (default: 1)"
+        "--jobs", type=whole(1), default=1, metavar="N", help="runs at once, as separate processes (default: 1)"
     )
     parser.add_argument(
         "--launcher", choices=("local", "submitit"), default="local", help="where runs go (default: local)"

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from s3prl_plugins.cli.numbers import positive, whole
 from s3prl_plugins.errors import AudioError, ConfigError
 from s3prl_plugins.files import write_whole
 
@@ -50,9 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help="write there; a folder, one grid a recording, with textgrid"
     )
-    parser.add_argument("--top", type=int, default=5, metavar="N", help="classes to name at most (default: 5)")
+    parser.add_argument("--top", type=whole(1), default=5, metavar="N", help="classes to name at most (default: 5)")
     parser.add_argument(
-        "--window", type=float, metavar="SECONDS", help="encode longer recordings in windows (default: 60)"
+        "--window", type=positive, metavar="SECONDS", help="encode longer recordings in windows (default: 60)"
     )
     parser.add_argument(
         "--as-evaluated",
@@ -114,8 +115,6 @@ def _recordings(named: Sequence[str]) -> list[str]:
 
 
 def _check_output(args: argparse.Namespace, files: Sequence[str]) -> None:
-    if args.top < 1:
-        raise ConfigError(f"--top must be at least 1, found {args.top}")
     if args.format == "textgrid":
         stems = [Path(file).stem for file in files]
         if args.output is None and len(files) > 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from s3prl_plugins.cli.numbers import whole
 from s3prl_plugins.errors import ConfigError, nearest
 
 _EXAMPLES = """examples:
@@ -33,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-p", "--expdir", type=Path, required=True, help="folder of the run")
     parser.add_argument("--speech", nargs="+", metavar="DIR", help="folders of .wav or .flac files, for speech.folders")
     parser.add_argument("-o", "--override", default="", help="config.KEY=VALUE, several joined by ',,'")
-    parser.add_argument("--seed", type=int, default=0, help="of weights, order and masks (default: 0)")
+    parser.add_argument("--seed", type=whole(0), default=0, help="of weights, order and masks (default: 0)")
     parser.add_argument("--device", default="cuda", help="falls back to cpu where no GPU is visible (default: cuda)")
 
 

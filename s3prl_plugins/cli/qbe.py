@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from s3prl_plugins.cli.numbers import whole
 from s3prl_plugins.cli.upstream_options import add_upstream
 from s3prl_plugins.errors import ConfigError
 
@@ -32,8 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--corpus-root", metavar="DIR", help="takes the place of config.corpus_root")
     parser.add_argument("-o", "--override", default="", help="config.KEY=VALUE, several joined by ',,'")
     parser.add_argument("--layers", nargs="+", type=int, default=(), metavar="N", help="layers to try (default: all)")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="threads that search (default: 1)")
-    parser.add_argument("--seed", type=int, default=1337, help="of an upstream without a checkpoint (default: 1337)")
+    parser.add_argument("--jobs", type=whole(1), default=1, metavar="N", help="threads that search (default: 1)")
+    parser.add_argument(
+        "--seed", type=whole(0), default=1337, help="of an upstream without a checkpoint (default: 1337)"
+    )
     parser.add_argument("--device", default="cuda", help="falls back to cpu where no GPU is visible (default: cuda)")
 
 
@@ -48,9 +51,7 @@ def run(args: argparse.Namespace) -> int:
     from s3prl_plugins.qbe.evaluation import evaluate
 
     if bool(args.run_folder) == bool(args.upstream or args.expdir) or bool(args.upstream) != bool(args.expdir):
-        raise ConfigError("pass either -u UPSTREAM -p DIR, or --run RUN")
-    if args.jobs < 1:
-        raise ConfigError(f"--jobs must be at least 1, found {args.jobs}")
+        raise ConfigError("either -u UPSTREAM -p DIR or --run RUN must be given")
     config_of_run = checkpoint.newest_whole(args.run_folder)[0].config if args.run_folder else {}
     mapping = qbe_mapping(args.config or f"qbe_{config_of_run.get('size', 'mini')}")
     if args.corpus_root or "corpus_root" in config_of_run:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from s3prl_plugins.cli.numbers import not_negative, whole
 from s3prl_plugins.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
@@ -57,15 +58,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--released", action="store_true", help="as the papers' code: released centring, random start, plain descent"
     )
-    parser.add_argument("--steps", type=int, default=1000, help="of the descent to the weights (default: 1000)")
+    parser.add_argument("--steps", type=whole(1), default=1000, help="of the descent to the weights (default: 1000)")
     parser.add_argument(
-        "--spread", type=float, help="penalty on the length of the weights (default: 0.5; with --released 0)"
+        "--spread", type=not_negative, help="penalty on the length of the weights (default: 0.5; with --released 0)"
     )
-    parser.add_argument("--per-class", type=int, default=300, metavar="N", help="samples at most (default: 300)")
-    parser.add_argument("--classes", type=int, default=100, metavar="N", help="the N largest classes (default: 100)")
-    parser.add_argument("--fewest", type=int, default=8, metavar="N", help="drop classes below N samples (default: 8)")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="threads that compute labels (default: 1)")
-    parser.add_argument("--seed", type=int, default=0, help="of the samples drawn and a random start (default: 0)")
+    parser.add_argument("--per-class", type=whole(1), default=300, metavar="N", help="samples at most (default: 300)")
+    parser.add_argument(
+        "--classes", type=whole(1), default=100, metavar="N", help="the N largest classes (default: 100)"
+    )
+    parser.add_argument(
+        "--fewest", type=whole(1), default=8, metavar="N", help="drop classes below N samples (default: 8)"
+    )
+    parser.add_argument(
+        "--jobs", type=whole(1), default=1, metavar="N", help="threads that compute labels (default: 1)"
+    )
+    parser.add_argument("--seed", type=whole(0), default=0, help="of the samples drawn and a random start (default: 0)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -78,8 +85,6 @@ def run(args: argparse.Namespace) -> int:
     centring: Centring = "released" if args.released else args.centring
     spread = args.spread if args.spread is not None else 0.0 if args.released else 0.5
     descent = WeightConfig(args.method, "released" if args.released else "equal", args.steps, spread=spread)
-    if args.jobs < 1:
-        raise ConfigError(f"--jobs must be at least 1, found {args.jobs}")
     caps = Caps(args.per_class, args.classes, args.fewest)
     targets = _targets(args.labels)
     config = _task(args.task, args.config, args.override)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from s3prl_plugins.cli.numbers import positive, whole
 from s3prl_plugins.errors import CheckpointError
 
 __all__ = ["add_arguments", "run"]
@@ -22,11 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EXAMPLES
     parser.add_argument("model", metavar="MODEL", help="name, folder of a run, or file")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine)")
-    parser.add_argument("--port", type=int, default=7860, help="0 takes a free one (default: 7860)")
+    parser.add_argument("--port", type=whole(0, 65535), default=7860, help="0 takes a free one (default: 7860)")
     parser.add_argument(
-        "--max-seconds", type=float, default=120.0, metavar="S", help="longest recording (default: 120)"
+        "--max-seconds", type=positive, default=120.0, metavar="S", help="longest recording (default: 120)"
     )
-    parser.add_argument("--max-megabytes", type=float, default=20.0, metavar="MB", help="largest file (default: 20)")
+    parser.add_argument("--max-megabytes", type=positive, default=20.0, metavar="MB", help="largest file (default: 20)")
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:N (default: cuda where a GPU is visible)")
     parser.add_argument("--no-browser", action="store_true", help="do not open the page")
 

@@ -12,11 +12,12 @@ import yaml
 
 from s3prl_plugins.config import merge, parse_yaml
 from s3prl_plugins.errors import ConfigError, UserError
-from s3prl_plugins.files import parse_json
+from s3prl_plugins.files import parse_checked
 from s3prl_plugins.heads.task import TaskConfig
 from s3prl_plugins.multitask import checkpoint
 from s3prl_plugins.multitask.config import task_configs
 from s3prl_plugins.multitask.er_folds import er_fold
+from s3prl_plugins.results import checked_results
 from s3prl_plugins.superb.submission import ER_FOLDS, SLOTS, Slot, slot
 
 __all__ = ["Run", "joint_runs", "named_runs"]
@@ -56,10 +57,9 @@ class Run:
     def results(self) -> dict[str, Any]:
         """The content of results.json; empty where there is none."""
         try:
-            content = parse_json((self.folder / "results.json").read_text(encoding="utf-8"))
+            return checked_results(parse_checked((self.folder / "results.json").read_text(encoding="utf-8")))
         except (OSError, ValueError):
             return {}
-        return content if isinstance(content, dict) else {}
 
     @property
     def config(self) -> dict[str, Any]:

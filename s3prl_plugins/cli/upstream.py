@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from s3prl_plugins.cli.numbers import whole
 from s3prl_plugins.errors import ConfigError
 
 _EXAMPLES = """examples:
@@ -21,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     init.add_argument(
         "--size", choices=("tiny", "base"), default="tiny", help="3.8 M or 95 M parameters (default: tiny)"
     )
-    init.add_argument("--seed", type=int, default=0, help="of the weights (default: 0)")
+    init.add_argument("--seed", type=whole(0), default=0, help="of the weights (default: 0)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ clipped to [-1, 1] after every effect, and `silence 1 D T -1 D T` removes inner 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -31,7 +32,7 @@ def apply_effects_file(
     import soundfile
     import torch
 
-    wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    wave, rate = soundfile.read(os.fsencode(path), dtype="float32", always_2d=True)
     tensor, rate = apply_effects_tensor(torch.from_numpy(wave.T), rate, effects)
     return (tensor if channels_first else tensor.t()), rate
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from types import ModuleType
 from typing import Any, BinaryIO, NamedTuple
@@ -82,7 +83,7 @@ def save(
 
 
 def _readable(uri: Any) -> Any:
-    return uri if hasattr(uri, "read") or hasattr(uri, "write") else str(uri)
+    return uri if hasattr(uri, "read") or hasattr(uri, "write") else os.fsencode(uri)
 
 
 def _set_audio_backend(backend: str | None) -> None:

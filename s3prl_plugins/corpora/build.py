@@ -131,6 +131,10 @@ def _kept(final: Path, kind: manifest.Kind) -> dict[str, Any] | None:
     if not final.exists() or (final.is_dir() and not any(final.iterdir())):
         return None
     found = manifest.read(final) if final.is_dir() else None
+    if found is None and (final / manifest.FILE).is_file():
+        raise CorpusError(
+            f"{final / manifest.FILE}: must be whole and readable, found a damaged one; remove {final} or choose another folder"
+        )
     if found is None or found.get("name") != kind.name:
         raise CorpusError(f"{final}: must be a new or empty folder, found other files; choose another folder")
     wanted = {**kind.options, "version": manifest.VERSION}

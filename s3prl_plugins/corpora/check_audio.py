@@ -22,7 +22,7 @@ def fault(path: str) -> tuple[str, str] | None:
     """Decode a whole file: what is wrong with its samples and the cure, or None."""
     decoded = 0
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(os.fsencode(path)) as file:
             for block in file.blocks(_BLOCK, dtype="float32"):
                 decoded += len(block)
                 if not np.isfinite(block).all():
@@ -33,7 +33,7 @@ def fault(path: str) -> tuple[str, str] | None:
                     "replace the file",
                 )
     except (soundfile.SoundFileError, OSError, RuntimeError) as error:
-        reason = str(error) or f"libsndfile error {getattr(error, 'code', '')}".strip()
+        reason = getattr(error, "error_string", str(error)) or f"libsndfile error {getattr(error, 'code', '')}".strip()
         return f"audio cannot be decoded ({reason})", "replace the file"
     return None
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from s3prl_plugins.corpora.layouts.plan import Plan, write_lines
+from s3prl_plugins.corpora.layouts.plan import Plan
 from s3prl_plugins.corpora.recordings import Take
 from s3prl_plugins.corpora.texts import SLOTS, vocabulary
-from s3prl_plugins.files import parse_json
+from s3prl_plugins.files import parse_checked, write_checked
 
 __all__ = ["FILE", "MINI_SUPERB", "SPEECH", "VERSION", "Kind", "checksum", "read", "write"]
 
@@ -55,7 +54,7 @@ def checksum(root: Path, final: Path) -> str:
 def read(root: Path) -> dict[str, Any] | None:
     """The manifest of a finished corpus, or None where there is none."""
     try:
-        found = parse_json((root / FILE).read_text(encoding="utf-8"))
+        found = parse_checked((root / FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None
@@ -89,5 +88,5 @@ def write(root: Path, final: Path, kind: Kind, plans: Sequence[Plan], takes: Map
         "slots": sorted(SLOTS),
         "corpora": corpora,
     }
-    write_lines(root / FILE, [json.dumps(content, indent=1)])
+    write_checked(root / FILE, content, indent=1)
     return content

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,7 +91,7 @@ def write(recording: Recording, engine: Engine, root: Path) -> Take:
     wave, spans = render(recording, engine)
     target = root / recording.path
     target.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(str(target), np.round(wave * 32767).astype(np.int16), SAMPLE_RATE, subtype="PCM_16")
+    soundfile.write(os.fsencode(target), np.round(wave * 32767).astype(np.int16), SAMPLE_RATE, subtype="PCM_16")
     return Take(recording.path, wave.size, spans, float(np.abs(wave).max()))
 
 

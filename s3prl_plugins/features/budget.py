@@ -21,7 +21,7 @@ def parse_size(text: str | float) -> int:
 
     :raises ConfigError: a number without a unit, or none at all.
     """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kKMGT]?B)?", str(text).strip())
+    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?)\s*([kKMGT]?B)?", str(text).strip(), re.ASCII)
     if found is None or (found[2] is None and float(found[1]) != 0):
         raise ConfigError(f"a size must be a number with kB, MB, GB or TB such as 50GB, or 0, found {text!r}")
     return round(float(found[1]) * _UNITS[(found[2] or "B").upper()])

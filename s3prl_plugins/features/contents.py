@@ -64,7 +64,7 @@ def remove(root: Path, holding: Holding, only: set[Path] | None = None) -> int:
     :param only: indexes of the shards to delete; None deletes all.
     """
     files = [path for path in _files(holding.folder) if only is None or path.with_suffix(".idx") in only]
-    size = sum(path.stat().st_size for path in files)
+    size = sum(path.lstat().st_size for path in files)
     for path in files:
         path.unlink()
     _remove_empty(holding.folder)
@@ -105,7 +105,7 @@ def _holding(folder: Path, check: bool) -> Holding:
                 f"{index.with_suffix('.bin')}: {whole.count(None)} of {len(whole)} entries are damaged"
             )
     holding.utterances, holding.frames = len(known), sum(known.values())
-    holding.bytes = sum(path.stat().st_size for path in files)
+    holding.bytes = sum(path.lstat().st_size for path in files)
     return holding
 
 

@@ -21,6 +21,9 @@ from s3prl_plugins.files import parse_json
 
 __all__ = ["DamageError", "Entry", "Shard", "Writer"]
 
+_DIGITS = 20
+"""Of a number in 64 bits."""
+
 
 class DamageError(Exception):
     """A stored file that cannot be used; the message names it."""
@@ -47,7 +50,7 @@ class Entry:
     @staticmethod
     def parse(text: str) -> Entry | None:
         key, *numbers = text.split(" ")
-        if len(numbers) != 6 or not all(number.isdecimal() for number in numbers):
+        if len(numbers) != 6 or not all(number.isdecimal() and len(number) <= _DIGITS for number in numbers):
             return None
         return Entry(key, *map(int, numbers))
 

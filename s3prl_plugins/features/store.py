@@ -181,9 +181,16 @@ class FeatureStore:
 
     def _look(self) -> None:
         try:
-            files = [(entry.stat(), entry.path) for entry in os.scandir(self.folder) if entry.name.endswith(".idx")]
+            with os.scandir(self.folder) as entries:
+                indexes = [entry for entry in entries if entry.name.endswith(".idx")]
         except OSError:
             return
+        files = []
+        for entry in indexes:
+            try:
+                files.append((entry.stat(), entry.path))
+            except OSError as error:
+                self._warn(f"{entry.path} cannot be read ({error.strerror}); it is ignored")
         for state, path in sorted(files, key=lambda file: file[0].st_mtime_ns):
             shard = self._shards.setdefault(path, Shard(Path(path)))
             if state.st_size > shard.position:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import soundfile
 import torch
@@ -19,23 +20,54 @@ SAMPLE_RATE = 16000
 SHORTEST = 400
 """Samples that give one frame of HuBERT, wav2vec 2.0, WavLM, or one 25 ms window of fbank."""
 
+_UNKNOWN = 0x7FFF0000
+"""Bytes: sizes that sox and ffmpeg write to a pipe are this or more."""
 _RESAMPLE = "convert it to 16 kHz mono, e.g. with: sox IN -r 16000 -c 1 OUT"
 
 
 def header_of(path: Path, problems: Problems) -> Any:
     """soundfile's header of any rate and number of channels; a missing, unreadable or empty file goes to `problems` (None)."""
-    if not path.is_file():
-        problems.add(path, "audio file is missing", "complete the corpus or remove the utterance from its index")
+    try:
+        if not path.is_file():
+            problems.add(path, "audio file is missing", "complete the corpus or remove the utterance from its index")
+            return None
+        cut = _cut_off(path)
+    except OSError as error:
+        problems.add(path, f"audio cannot be read ({error.strerror})", "give yourself the right to read it")
         return None
     try:
-        header = soundfile.info(str(path))
+        header = soundfile.info(os.fsencode(path))
     except soundfile.LibsndfileError as error:
         problems.add(path, f"audio cannot be read ({error.error_string})", "replace the file")
         return None
     if header.frames == 0:
         problems.add(path, "audio holds no samples", "replace the file or remove it from the index")
         return None
+    if cut:
+        problems.add(path, f"audio must be whole, its header tells of {cut:,} bytes more", "replace the file")
+        return None
     return header
+
+
+def _cut_off(path: Path) -> int:
+    """Bytes of samples that the header of a .wav file tells of and the file lacks; libsndfile takes such a file as it is.
+
+    0 for other files, and where whoever wrote the header could not know (a pipe: no size, or one of 2 GB and more).
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        kind = file.read(4)
+        if kind not in (b"RIFF", b"RIFX"):
+            return 0
+        order: Literal["little", "big"] = "big" if kind == b"RIFX" else "little"
+        place = 12
+        while place + 8 <= size:
+            file.seek(place)
+            name, length = file.read(4), int.from_bytes(file.read(4), order)
+            if name == b"data":
+                return max(0, place + 8 + length - size) if length < _UNKNOWN else 0
+            place += 8 + length + length % 2
+    return 0
 
 
 def seconds(path: Path, problems: Problems) -> float:
@@ -58,12 +90,12 @@ def load(path: Path, start: int = 0, stop: int | None = None) -> Tensor:
     :raises CorpusError: the file is missing, unreadable, empty, not 16 kHz mono, or holds NaN or infinite samples.
     """
     try:
-        samples, rate = soundfile.read(str(path), start=start, stop=stop, dtype="float32", always_2d=True)
+        samples, rate = soundfile.read(os.fsencode(path), start=start, stop=stop, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
         if not path.is_file():
             raise CorpusError(f"{path}: audio file is missing; complete the corpus") from error
         # libsndfile has no words for some faults of its flac decoder.
-        reason = str(error) or f"libsndfile error {getattr(error, 'code', '')}"
+        reason = getattr(error, "error_string", str(error)) or f"libsndfile error {getattr(error, 'code', '')}"
         raise CorpusError(f"{path}: audio cannot be read ({reason}); replace the file") from error
     if rate != SAMPLE_RATE:
         raise CorpusError(f"{path}: sample rate must be {SAMPLE_RATE} Hz, found {rate}; {_RESAMPLE}")

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from s3prl_plugins.errors import CorpusError
 from s3prl_plugins.problems import Problems
 from s3prl_plugins.superb.cards import TaskCard
 
@@ -38,6 +39,15 @@ class Example:
     """First sample used (16 kHz)."""
     stop: int | None = None
     """One past the last sample used; None is the end of the file."""
+
+    def __post_init__(self) -> None:
+        """:raises CorpusError: the name cannot be written into a prediction file."""
+        try:
+            self.name.encode()
+        except UnicodeEncodeError as error:
+            raise CorpusError(
+                f"{self.path}: an utterance's name must be UTF-8, found {self.name!r}; rename it"
+            ) from error
 
 
 @dataclass(frozen=True)

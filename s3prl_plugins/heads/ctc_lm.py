@@ -16,6 +16,7 @@ from typing import Any
 
 from torch import Tensor
 
+from s3prl_plugins.config import Signed
 from s3prl_plugins.errors import ConfigError
 
 __all__ = ["LmConfig", "LmDecoder"]
@@ -35,7 +36,7 @@ class LmConfig:
     """Word n-grams as an ARPA file, plain or .gz; words in upper case."""
     alpha: float = 2.0
     """Weight of the model's log10 probability against the natural logarithm of the acoustic one (s3prl: lm_weight)."""
-    beta: float = -1.0
+    beta: Signed = -1.0
     """Added for every word (s3prl: word_score)."""
     beam: int = 5
     """Hypotheses kept."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from s3prl_plugins.config import build
+from s3prl_plugins.config import above_0, build
 from s3prl_plugins.errors import ConfigError
 from s3prl_plugins.heads.contract import Head, Reader
 from s3prl_plugins.superb.cards import TaskCard, card
@@ -78,6 +78,9 @@ class Recipe:
     """Name of a `torch.optim` class."""
     clip: float = 1.0
     """Largest gradient norm."""
+
+    def __post_init__(self) -> None:
+        above_0(self, "lr", "steps", "accumulate", "clip")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 from torch.nn.utils.rnn import pad_sequence
 
+from s3prl_plugins.config import above_0
 from s3prl_plugins.errors import ConfigError, CorpusError
 from s3prl_plugins.heads.contract import Example, Loss, Prediction, Scores
 from s3prl_plugins.heads.task import TaskConfig
@@ -50,6 +51,7 @@ class VerificationHead(nn.Module):
             for name in ("embedding_size", "hidden_size", "aggregation_size"):
                 if getattr(self, name) < 1:
                     raise ConfigError(f"{name} must be at least 1, found {getattr(self, name)}")
+            above_0(self, "scale")
 
     def __init__(self, config: TaskConfig, labels: Sequence[str], upstream_dim: int, upstream_rate: int) -> None:
         """:param labels: the training speakers in the order of their ids."""

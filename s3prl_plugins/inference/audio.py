@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +64,16 @@ def _read(path: Path) -> tuple[_Wave, int]:
         found = "a folder" if path.is_dir() else "nothing"
         raise AudioError(f"{path}: there must be an audio file, found {found}; check the path")
     try:
-        with soundfile.SoundFile(str(path)) as file:
+        with path.open("rb"):
+            pass
+        with soundfile.SoundFile(os.fsencode(path)) as file:
             rate = _checked(int(file.samplerate), str(path))
             blocks = [block.mean(axis=1) for block in file.blocks(_BLOCK, dtype="float32", always_2d=True)]
             return np.concatenate([*blocks, np.zeros(0, np.float32)]), rate
+    except OSError as error:
+        raise AudioError(
+            f"{path}: audio cannot be read ({error.strerror}); give yourself the right to read it"
+        ) from error
     except (soundfile.LibsndfileError, RuntimeError) as error:
         reason = str(getattr(error, "error_string", "") or error or type(error).__name__).rstrip(".")
         raise AudioError(f"{path}: audio cannot be read ({reason}); convert it to wav or flac") from error

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from s3prl_plugins.errors import printable
 from s3prl_plugins.inference.answers import Answers, Label, Stretch
 
 __all__ = ["rttm", "text", "textgrid"]
@@ -12,14 +14,17 @@ __all__ = ["rttm", "text", "textgrid"]
 
 def text(answers: Answers) -> str:
     """One line a task under the recording's name."""
-    lines = [f"{answers.name} ({answers.seconds:.2f} s)", *(f"  {task:4} {line}" for task, line in _lines(answers))]
+    lines = [
+        f"{printable(answers.name)} ({answers.seconds:.2f} s)",
+        *(f"  {task:4} {line}" for task, line in _lines(answers)),
+    ]
     return "\n".join(lines) + "\n"
 
 
 def rttm(answers: Answers) -> str:
     """NIST's RTTM, a line for each turn; the recording is called by its file's stem."""
     assert answers.sd is not None
-    name = Path(answers.name).stem.replace(" ", "_")
+    name = printable(re.sub(r"\s", "_", Path(answers.name).stem)) or "_"
     return "".join(
         f"SPEAKER {name} 1 {turn.start:.3f} {turn.stop - turn.start:.3f} <NA> <NA> speaker{turn.label} <NA> <NA>\n"
         for turn in answers.sd.turns

@@ -52,9 +52,10 @@ def stock_labels(
         return [str(number) for number in range(outputs)]
     hint = _HINTS.get(task, "one name a line, or a JSON list")
     cure = f"pass them with load(..., labels=FILE) or --labels FILE ({hint})"
+    source = f"labels {given}" if isinstance(given, str | Path) else "labels"
     found: Any
     if given is not None:
-        found = _named(task, read_labels(task, given))
+        found = _named(task, read_labels(task, given), source)
     else:
         try:
             found = _sought(task, outputs, config, folder)
@@ -67,7 +68,7 @@ def stock_labels(
         )
     count = _outputs(task, found)
     if count != outputs:
-        raise CheckpointError(f"the {task!r} head of {place} has {outputs} outputs, its labels make {count}; {cure}")
+        raise CheckpointError(f"the {task!r} head of {place} has {outputs} outputs, its {source} make {count}; {cure}")
     return found
 
 
@@ -96,8 +97,11 @@ def read_labels(task: str, given: Labels) -> Any:
         ) from error
 
 
-def _named(task: str, given: Any) -> Any:
-    """In the form of the corpus reader."""
+def _named(task: str, given: Any, source: str) -> Any:
+    """In the form of the corpus reader.
+
+    :param source: what errors call them.
+    """
     if task in _NAMES and isinstance(given, Mapping) and list(given) == [_NAMES[task]]:
         given = given[_NAMES[task]]
     if task == "ic":
@@ -112,7 +116,7 @@ def _named(task: str, given: Any) -> Any:
     if not names or not all(map(_is_names, names.values())):
         form = "map action, object and location to lists" if task == "ic" else "be a list"
         raise ConfigError(
-            f"labels of task {task!r} must {form} of different names, found {str(given)[:60]!r}; mend them"
+            f"{source} of task {task!r} must {form} of different names, found {str(given)[:60]!r}; mend them"
         )
     plain = {name: list(values) for name, values in names.items()}
     return plain["symbol"] if task in ("asr", "pr") else plain
@@ -135,13 +139,14 @@ def _found(named: Any, folder: Path, inside: str = "") -> Path | None:
 
 def _lines(path: Path) -> list[str]:
     """Not stripped: a space is a character."""
-    return [line for line in path.read_text(encoding="utf-8").splitlines() if line]
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    return [line for line in lines if line.strip() or line == " "]
 
 
 def _intents(path: Path) -> dict[str, list[str]]:
     """Values in the order in which they come first, as s3prl numbers them."""
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if any(str(cell or "").strip() for cell in row.values())]
     return {slot: list(dict.fromkeys(row[slot] for row in rows)) for slot in SLOTS}
 
 

@@ -47,8 +47,11 @@ class Checkpoint:
             path = self.folder / name
             if not path.is_file():
                 return f"{path} is missing"
-            if _sha256(path) != checksum:
-                return f"{path} does not match its checksum"
+            try:
+                if _sha256(path) != checksum:
+                    return f"{path} does not match its checksum"
+            except OSError as error:
+                return f"{path} cannot be read: {error.strerror}"
         return ""
 
 
@@ -108,7 +111,7 @@ def read(path: Path) -> Checkpoint:
         found = Checkpoint(path, state["Step"], vars(state["Args"]), state["Config"], state["Checksums"])
         # Both become paths.
         whole = isinstance(found.step, int) and all(_TENSOR_FILE.fullmatch(name) for name in found.checksums)
-    except (AttributeError, KeyError, TypeError):
+    except (AttributeError, IndexError, KeyError, TypeError):
         whole = False
     if not whole or not isinstance(found.config, dict):
         raise CheckpointError(f"{path} was not written by a joint run; pass the folder or states-*.ckpt of one")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import s3prl_plugins
-from s3prl_plugins.config import build, load_yaml, merge
+from s3prl_plugins.config import above_0, build, load_yaml, merge
 from s3prl_plugins.errors import ConfigError, nearest
 from s3prl_plugins.features.budget import parse_size
 from s3prl_plugins.features.utterances import Crops
@@ -55,7 +55,10 @@ class EncoderConfig:
     """Disk that the folder may take (`800MB`, `50GB`); what saves most time is stored, the rest computed each time."""
 
     def __post_init__(self) -> None:
-        parse_size(self.store_budget)
+        try:
+            parse_size(self.store_budget)
+        except ConfigError as error:
+            raise ConfigError(f"store_budget: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -68,10 +71,6 @@ class OptimizerConfig:
     """Name of a `torch.optim` class."""
     options: dict[str, Any] = field(default_factory=dict)
     """Its other arguments (weight_decay, betas ...)."""
-
-    def __post_init__(self) -> None:
-        if self.lr < 0:
-            raise ConfigError(f"lr must not be negative, found {self.lr}")
 
 
 @dataclass(frozen=True)
@@ -96,6 +95,9 @@ class ClipConfig:
     """Each head by itself, so that one head's large gradient shrinks nothing else."""
     total: float | None = None
     """Everything together, as stock s3prl clips; takes the place of the other two where it is set."""
+
+    def __post_init__(self) -> None:
+        above_0(self, "upstream", "heads", "total")
 
 
 @dataclass(frozen=True)
@@ -136,9 +138,6 @@ class RunnerConfig:
         for name in ("total_steps", "gradient_accumulate_steps", "log_step", "save_step", "max_keep"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, found {getattr(self, name)}")
-        for name in ("affinity_step", "conflict_step"):
-            if (getattr(self, name) or 0) < 0:
-                raise ConfigError(f"{name} must not be negative, found {getattr(self, name)}; 0 switches it off")
         if not 0 <= self.warmup_steps <= self.total_steps:
             raise ConfigError(
                 f"warmup_steps must lie in 0..total_steps ({self.total_steps}), found {self.warmup_steps}; change one of them"
@@ -228,7 +227,7 @@ def resolve(mapping: Mapping[str, Any]) -> dict[str, Any]:
         if name not in FINETUNED_TASKS:
             raise ConfigError(f"unknown task config.superb.{name}; {nearest(str(name), FINETUNED_TASKS)}")
     tasks = mapping.get("tasks", FINETUNED_TASKS)
-    if isinstance(tasks, str) or not isinstance(tasks, list | tuple):
+    if not isinstance(tasks, list | tuple) or not all(isinstance(name, str) for name in tasks):
         raise ConfigError(f"config.tasks must be a list such as ['asr', 'pr'], found {tasks!r}")
     if SSL in tasks:
         if not mapping.get("masked_prediction"):
@@ -249,7 +248,10 @@ def resolve(mapping: Mapping[str, Any]) -> dict[str, Any]:
 
 def run_config(mapping: Mapping[str, Any]) -> RunConfig:
     """Resolve and check a configuration, each task's part included."""
-    if "memory_gb" in (mapping.get("encoder") or {}):
+    if not isinstance(mapping, Mapping):
+        raise ConfigError(f"config must be a mapping of keys to values, found {mapping!r}")
+    encoder = mapping.get("encoder")
+    if isinstance(encoder, Mapping) and "memory_gb" in encoder:
         raise ConfigError(
             "unknown key config.encoder.memory_gb; states are kept on disk now, set config.encoder.store_budget"
         )

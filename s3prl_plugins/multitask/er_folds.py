@@ -6,6 +6,7 @@ the test utterances of this one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -56,10 +57,10 @@ def parse_folds(text: str) -> tuple[int, ...]:
     """`1-5` or `1,3` as fold numbers in order."""
     folds: set[int] = set()
     for part in text.split(","):
-        first, _, last = part.partition("-")
-        if not (first.strip().isdigit() and (last.strip().isdigit() or not last)):
+        found = re.fullmatch(r"\s*(\d{1,3})\s*(?:-\s*(\d{1,3})\s*)?", part, re.ASCII)
+        if found is None:
             raise ConfigError(f"--er-folds must read like 1-5 or 1,3, found {text!r}")
-        folds |= set(range(int(first), int(last or first) + 1))
+        folds |= set(range(int(found[1]), int(found[2] or found[1]) + 1))
     if not folds or not folds <= set(FOLDS):
         raise ConfigError(f"--er-folds must lie in 1-5, found {text!r}")
     return tuple(sorted(folds))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +10,14 @@ from typing import Any
 from tqdm import tqdm
 
 from s3prl_plugins.errors import ConfigError, nearest
-from s3prl_plugins.files import parse_json, write_whole
+from s3prl_plugins.files import parse_checked, write_checked
 from s3prl_plugins.heads.contract import Prediction, Scores
 from s3prl_plugins.multitask.joint import JointModel
 from s3prl_plugins.multitask.ranks import ALONE, Ranks
 from s3prl_plugins.multitask.reading import Reading
 from s3prl_plugins.multitask.streams import evaluation_batches
 from s3prl_plugins.multitask.tasks import TaskData
+from s3prl_plugins.results import checked_results
 from s3prl_plugins.superb.cards import card
 
 __all__ = ["CALIBRATED", "Evaluator", "parse_splits", "saved_results", "update_results"]
@@ -110,10 +110,9 @@ def saved_results(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        content = parse_json(path.read_text(encoding="utf-8"))
-        return content if isinstance(content, dict) else {}
-    except ValueError:
-        raise ConfigError(f"{path} is not JSON; remove it, and the run is scored again") from None
+        return checked_results(parse_checked(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} is damaged ({error}); remove it, and the run is scored again") from None
 
 
 def update_results(
@@ -136,5 +135,5 @@ def update_results(
         content["scores"].setdefault(task, {})[split] = dict(scores)
     if chosen := {**kept.get("calibration", {}), **(calibration or {})}:
         content["calibration"] = chosen
-    write_whole(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
+    write_checked(path, content, sort_keys=True)
     return path

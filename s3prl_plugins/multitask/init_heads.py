@@ -19,7 +19,7 @@ from s3prl_plugins.multitask.er_folds import er_fold
 from s3prl_plugins.multitask.joint import JointModel
 from s3prl_plugins.untrusted import load_plain
 
-__all__ = ["TrainedHead", "init_heads", "read_head", "stock_head", "stock_places"]
+__all__ = ["TrainedHead", "expert_state", "init_heads", "read_head", "stock_head", "stock_places"]
 
 _UTTERANCE = {"projector": "network.hidden_layers.0", "model.post_net.linear": "network.final_proj"}
 _LSTM = {"projector": "network.proj", "model.rnns": "network.rnns", "model.linear": "network.linear"}
@@ -106,6 +106,16 @@ def stock_places(task: str, names: Iterable[str]) -> dict[str, str]:
         for name in names
         for theirs, ours in _STOCK_NAMES[task].items()
         if name.startswith(f"{theirs}.")
+    }
+
+
+def expert_state(task: str, head: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The parameters of our head by the names of s3prl's expert."""
+    return {
+        theirs + name.removeprefix(ours): value
+        for name, value in head.items()
+        for theirs, ours in _STOCK_NAMES[task].items()
+        if name.startswith(f"{ours}.")
     }
 
 

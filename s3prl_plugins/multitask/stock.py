@@ -19,6 +19,7 @@ from s3prl_plugins.heads.contract import Scores
 from s3prl_plugins.multitask.experiment import Experiment
 from s3prl_plugins.multitask.ranks import joined_ranks
 from s3prl_plugins.report.table import results_table
+from s3prl_plugins.terminal import write_any_letter
 
 __all__ = ["MultitaskRunner", "stock_args"]
 
@@ -50,6 +51,7 @@ class MultitaskRunner:
     def __init__(self, args: argparse.Namespace, config: Mapping[str, Any]) -> None:
         self.args = args
         keep_freed_memory()
+        write_any_letter()
         with _one_line_errors(args), contextlib.ExitStack() as stack:
             if args.downstream_variant is not None:
                 config = merge(config, {"superb": {"er": {"corpus": {"fold": args.downstream_variant}}}})

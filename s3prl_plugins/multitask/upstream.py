@@ -43,10 +43,15 @@ def build_upstream(args: argparse.Namespace) -> nn.Module:
 
 def choose_device(name: str) -> torch.device:
     """The device to compute on; `cuda` where no GPU is visible becomes `cpu`, with a warning."""
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        warnings.warn(f"--device {name}: no GPU is visible; computing on the CPU", stacklevel=2)
-        return torch.device("cpu")
     try:
-        return torch.device(name)
+        device = torch.device(name)
     except RuntimeError:
         raise ConfigError(f"--device {name!r} is not a device; use cpu, cuda or cuda:N") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        warnings.warn(f"--device {name}: no GPU is visible; computing on the CPU", stacklevel=2)
+        return torch.device("cpu")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"--device {name!r} is not there; visible GPUs are numbered 0 to {torch.cuda.device_count() - 1}"
+        )
+    return device

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from torch import Tensor
 
 from s3prl_plugins.errors import CorpusError
 from s3prl_plugins.heads.audio import SAMPLE_RATE
+from s3prl_plugins.heads.corpora.files import read_text
+from s3prl_plugins.problems import Problems
 
 __all__ = ["Word", "guess_alignment", "read_alignments"]
 
@@ -28,7 +31,7 @@ def read_alignments(folder: Path) -> dict[str, tuple[Word, ...]]:
     """
     found: dict[str, tuple[Word, ...]] = {}
     for path in sorted(folder.rglob("*.alignment.txt")):
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        for number, line in enumerate(read_text(path, Problems(), "restore the file").split("\n"), 1):
             if line.strip():
                 name, words = _parse(line, f"{path}:{number}")
                 found[name] = words
@@ -42,7 +45,8 @@ def _parse(line: str, where: str) -> tuple[str, tuple[Word, ...]]:
         name, words, times = line.split()
         spoken, ends = words.strip('"').split(","), [float(time) for time in times.strip('"').split(",")]
         starts = [0.0, *ends[:-1]]
-        if len(spoken) != len(ends) or not all(end >= start for start, end in zip(starts, ends)):
+        rising = all(end >= start for start, end in zip(starts, ends)) and math.isfinite(ends[-1])
+        if len(spoken) != len(ends) or not rising:
             raise ValueError
     except ValueError:
         rule = 'must be: UTTERANCE ",WORD,WORD," "END,END,END,END" with rising ends'

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from s3prl_plugins.config import load_yaml
+from s3prl_plugins.config import above_0, load_yaml
 from s3prl_plugins.errors import ConfigError, nearest
 
 __all__ = ["SpeechConfig", "TrainConfig", "find_pretrain_config"]
@@ -26,6 +26,13 @@ class SpeechConfig:
     """Seconds of audio in a batch (HuBERT Base: 87.5 on each of 32 GPUs)."""
     held_out: float = 0.02
     """Share of the utterances that only validate."""
+
+    def __post_init__(self) -> None:
+        above_0(self, "shortest", "longest", "batch")
+        if not 0 <= self.held_out < 1:
+            raise ConfigError(f"held_out must be a share from 0 to below 1, found {self.held_out}")
+        if not self.folders:
+            raise ConfigError("folders must name at least one folder of speech, found none")
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,10 @@ class TrainConfig:
                 raise ConfigError(f"{name} must be at least 1, found {getattr(self, name)}")
         if not 0 <= self.warmup < 1:
             raise ConfigError(f"warmup must be a share from 0 to below 1, found {self.warmup}")
+        above_0(self, "eps", "clip")
+        for name, beta in zip(("betas[0]", "betas[1]"), self.betas):
+            if not 0 <= beta < 1:
+                raise ConfigError(f"{name} must be from 0 to below 1, found {beta}")
 
 
 def find_pretrain_config(name: str | Path) -> dict[str, Any]:

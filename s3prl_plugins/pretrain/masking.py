@@ -5,7 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["span_mask"]
+from s3prl_plugins.errors import ConfigError
+
+__all__ = ["check_mask", "span_mask"]
+
+
+def check_mask(share: float, length: int) -> None:
+    """:raises ConfigError: what a configuration has as `mask_share` and `mask_length` cannot be."""
+    if not 0 <= share <= 1 or length < 1:
+        raise ConfigError(f"mask_share must be 0 to 1 and mask_length at least 1, found {share}, {length}")
 
 
 def span_mask(rows: int, frames: int, share: float, length: int, generator: torch.Generator) -> Tensor:

@@ -35,10 +35,6 @@ class QbeConfig:
     """Main memory for hidden states, gigabytes; as many layers as fit are computed in one pass over the audio, at least one.
     Searching a layer takes as much again as its states."""
 
-    def __post_init__(self) -> None:
-        if self.memory_gb < 0:
-            raise ConfigError(f"memory_gb must not be negative, found {self.memory_gb}")
-
 
 def qbe_mapping(name: str | Path) -> dict[str, Any]:
     """A configuration by path, or by the name of one that comes with this package (`qbe_mini`)."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +12,7 @@ from tqdm import tqdm
 
 from s3prl_plugins.config import plain
 from s3prl_plugins.errors import ConfigError, CorpusError
-from s3prl_plugins.files import parse_json, write_whole
+from s3prl_plugins.files import parse_checked, write_checked
 from s3prl_plugins.heads.audio import SAMPLE_RATE
 from s3prl_plugins.heads.contract import Example
 from s3prl_plugins.heads.corpora.quesst14 import QbeReader
@@ -146,18 +144,18 @@ class _Kept:
         settings = {key: value for key, value in plain(config).items() if key not in ("memory_gb", "padding")}
         self._made_from = {**encoder.made_from, "config": settings, "padding": encoder.trunk.padding}
         self._made_from["view"] = encoder.trunk.selection
-        content = self._read()
-        same = content.get("made_from") == self._made_from
-        self.scores: dict[int, float] = {int(key): value for key, value in content["mtwv"].items()} if same else {}
+        self.scores = self._read()
 
     def add(self, layer: int, score: float) -> None:
         self.scores[layer] = score
         content = {"made_from": self._made_from, "mtwv": {str(key): self.scores[key] for key in sorted(self.scores)}}
-        write_whole(self._path, json.dumps(content, indent=2) + "\n")
+        write_checked(self._path, content)
 
-    def _read(self) -> dict[str, Any]:
+    def _read(self) -> dict[int, float]:
+        """What is damaged is computed again."""
         try:
-            content = parse_json(self._path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            content = parse_checked(self._path.read_text(encoding="utf-8"))
+            scores = {int(key): float(value) for key, value in content["mtwv"].items()}
+            return scores if content["made_from"] == self._made_from else {}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return {}
-        return content if isinstance(content, dict) else {}

@@ -16,6 +16,8 @@ _WIDTH, _HEIGHT = 320.0, 190.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 34.0, 8.0, 22.0, 22.0
 _MOST = 150
 """Points drawn of a line; more are averaged in stretches."""
+_LEAST = 1e-30
+"""Where no value is higher, the axis goes up to 1."""
 
 Points = Sequence[tuple[float, float]]
 
@@ -60,8 +62,9 @@ def panels(lines: Mapping[str, Sequence[Line]], legend: Mapping[str, str]) -> st
 def _panel(title: str, lines: Sequence[Line]) -> str:
     thin = [Line(line.kind, _thinned(line.points), line.dots) for line in lines]
     finite = [point for line in thin for point in line.points if math.isfinite(point[1])]
-    right = max((step for step, _ in finite), default=1) or 1
-    top = max((value for _, value in finite), default=1) or 1
+    right = max(1, max((step for step, _ in finite), default=1))
+    highest = max((value for _, value in finite), default=1)
+    top = highest if highest > _LEAST else 1
 
     def place(step: float, value: float) -> str:
         x = _LEFT + (_WIDTH - _LEFT - _RIGHT) * step / right

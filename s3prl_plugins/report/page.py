@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from s3prl_plugins.errors import UserError
-from s3prl_plugins.files import parse_json
+from s3prl_plugins.files import parse_checked
 from s3prl_plugins.logs import logged_scores, read_metrics, task_metric
 from s3prl_plugins.report.conflicts import conflict_section
 from s3prl_plugins.report.curves import learning_curves
@@ -16,6 +16,7 @@ from s3prl_plugins.report.markup import document, escape, note, section, table, 
 from s3prl_plugins.report.papertable import CLOSED_WORLD
 from s3prl_plugins.report.table import Results, result_rows
 from s3prl_plugins.report.writing import write_text
+from s3prl_plugins.results import checked_results
 
 __all__ = ["read_results", "write_page"]
 
@@ -31,9 +32,9 @@ def read_results(folder: Path) -> dict[str, Any]:
             f"{path} is missing; evaluate the run first: python -m s3prl.run_downstream -m evaluate -e {folder}"
         )
     try:
-        content = parse_json(path.read_text(encoding="utf-8"))
+        content = checked_results(parse_checked(path.read_text(encoding="utf-8")))
         return {"step": int(content["step"]), "about": dict(content["about"]), "scores": dict(content["scores"])}
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} cannot be read ({error!r}); remove it and evaluate the run again") from error
 
 

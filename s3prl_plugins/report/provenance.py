@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from s3prl_plugins import __version__
-from s3prl_plugins.files import parse_json
+from s3prl_plugins.files import parse_checked
 from s3prl_plugins.report.markup import text_of
 from s3prl_plugins.report.sweep import Run, Sweep
 
@@ -36,9 +36,9 @@ def _facts(run: Run) -> dict[str, str]:
     path = run.folder / "lr_search.json"
     if path.is_file():
         try:
-            search = parse_json(path.read_text(encoding="utf-8"))
+            search = parse_checked(path.read_text(encoding="utf-8"))
             facts["learning rate chosen"] = f"{search['chosen']:g} of {len(search['tried'])} on {search['split']}"
-        except (ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError):
             facts["learning rate chosen"] = f"{path.name} cannot be read"
     return {"step": str(run.step), **facts}
 

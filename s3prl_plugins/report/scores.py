@@ -7,7 +7,7 @@ import io
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import NamedTuple
 
 from s3prl_plugins.superb.cards import CARDS, FINETUNED_TASKS, Metric
@@ -62,6 +62,8 @@ SCENARIOS: dict[str, str] = {
 """Scenario -> what the CSV says of it under `mtl_tasks`, in the order of the rows."""
 
 _GRAIN = Decimal("0.000001")
+_WIDE = Context(prec=400)
+"""Digits for any float."""
 
 
 def exact(score: float) -> Decimal:
@@ -69,7 +71,7 @@ def exact(score: float) -> Decimal:
 
     That is finer than any test set resolves, and coarser than the noise of the root finder behind ASV's EER (1e-9).
     """
-    return Decimal(score).quantize(_GRAIN)
+    return Decimal(score).quantize(_GRAIN, context=_WIDE)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def _check(path: Path, limits: Limits) -> None:
             f"{path}: a file may have {limits.megabytes:g} MB, found {size / _MEGABYTE:.1f}; cut it, or send FLAC or MP3"
         )
     try:
-        info = soundfile.info(str(path))
+        info = soundfile.info(os.fsencode(path))
     except (soundfile.LibsndfileError, RuntimeError):
         return  # hear() says why
     if info.frames > limits.seconds * info.samplerate:

@@ -171,7 +171,7 @@ def _frames(path: Path, report: Report) -> int:
                 report(rule, f"{path.name} without T_hat")
                 return 0
             values = file["T_hat"][()]
-    except (OSError, AttributeError, TypeError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, AttributeError, TypeError) as error:
         report(rule, f"{path.name} unreadable ({error})")
         return 0
     shape = tuple(getattr(values, "shape", ()))
@@ -200,7 +200,7 @@ def _detections(path: Path, expected: Expected, report: Report) -> list[str]:
                     rule = "a term must have a finite score and the decision YES or NO"
                     report(rule, f"{term.get('file')!r} of {query!r}")
                     break
-    except ElementTree.ParseError as error:
+    except (OSError, ValueError, LookupError, ElementTree.ParseError) as error:
         report("the file must be well-formed XML with the root stdlist", str(error))
     return names
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
+import functools
 import json
 import os
 import sys
@@ -23,6 +24,9 @@ from s3prl_plugins.errors import ConfigError, Interrupted, UserError
 from s3prl_plugins.files import full_disk_named
 
 __all__ = ["Job", "execute", "train_and_score"]
+
+_LOCKS: set[int] = set()
+"""Descriptors of the runs that this process has in hand."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,9 @@ def _held(folder: Path) -> Iterator[None]:
     """Keep other processes out of a run; a `UserError` leaves no empty folder behind."""
     new = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
+    _forget_locks_in_children()
     descriptor = os.open(folder, os.O_RDONLY)
+    _LOCKS.add(descriptor)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -92,7 +98,19 @@ def _held(folder: Path) -> Iterator[None]:
                 path.rmdir()
         raise
     finally:
+        _LOCKS.discard(descriptor)
         os.close(descriptor)
+
+
+@functools.cache
+def _forget_locks_in_children() -> None:
+    """A data worker may outlive this process by seconds, and would keep the next one out of its runs."""
+
+    def forget() -> None:
+        while _LOCKS:
+            os.close(_LOCKS.pop())
+
+    os.register_at_fork(after_in_child=forget)
 
 
 def _end_with_parent() -> None:

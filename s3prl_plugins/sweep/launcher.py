@@ -19,7 +19,7 @@ from s3prl_plugins.sweep.job import Job, as_line, execute
 __all__ = ["Handle", "InProcess", "Launcher", "Processes", "Submitit"]
 
 _LOG = "run.log"
-_PATIENCE = 10.0
+_PATIENCE = 30.0
 """Seconds that a process has to end before it is killed."""
 
 
@@ -29,8 +29,11 @@ class Handle(Protocol):
     def poll(self) -> str | None:
         """None while it runs, an empty string once it ended well, else what went wrong in one line."""
 
+    def ask(self) -> None:
+        """Ask it to end when it has saved where it is."""
+
     def cancel(self) -> None:
-        """End it now; it can be continued later."""
+        """End it now, or soon if it was asked; it can be continued later."""
 
 
 class Launcher(Protocol):
@@ -40,6 +43,8 @@ class Launcher(Protocol):
     """Jobs that may run at once."""
     pause: float
     """Seconds between looks at running jobs."""
+    apart: bool
+    """Whether jobs are processes of this machine that hear no signals of the sweep's, which has to end them."""
 
     def start(self, job: Job) -> Handle: ...
 
@@ -51,6 +56,9 @@ class _Ended:
     def poll(self) -> str | None:
         return self.outcome
 
+    def ask(self) -> None:
+        pass
+
     def cancel(self) -> None:
         pass
 
@@ -58,7 +66,7 @@ class _Ended:
 class InProcess:
     """One job after the other in this process, with its progress bars."""
 
-    slots, pause = 1, 0.0
+    slots, pause, apart = 1, 0.0, False
 
     def start(self, job: Job) -> Handle:
         return _Ended(_carry_out(job))
@@ -88,7 +96,7 @@ class Processes:
     :param slots: jobs at once.
     """
 
-    pause = 0.5
+    pause, apart = 0.5, True
 
     def __init__(self, slots: int) -> None:
         if slots < 1:
@@ -121,6 +129,7 @@ class Processes:
 class _Process:
     process: subprocess.Popen[bytes]
     log: Path
+    asked: bool = False
 
     def poll(self) -> str | None:
         status = self.process.poll()
@@ -132,8 +141,13 @@ class _Process:
         said = lines[-1].strip() if lines and status > 0 else f"ended by signal {-status}"
         return said if status == 2 else f"{said} (see {self.log})"
 
+    def ask(self) -> None:
+        if not self.asked:  # the second signal would not wait
+            self.process.terminate()
+        self.asked = True
+
     def cancel(self) -> None:
-        self.process.terminate()
+        self.ask()
         try:
             self.process.wait(_PATIENCE)
         except subprocess.TimeoutExpired:
@@ -158,7 +172,7 @@ class Submitit:
                 "--launcher submitit needs submitit, which is not installed; pip install 's3prl-plugins[cluster]'"
             ) from None
         options = dict(parameters)
-        self.slots = slots
+        self.slots, self.apart = slots, False
         self.executor = submitit.AutoExecutor(folder=folder, cluster=options.pop("cluster", None))
         self.pause = 1.0 if self.executor.cluster in ("local", "debug") else 30.0
         try:
@@ -193,6 +207,9 @@ class _Submitted:
             return str(self.job.result())
         except Exception as lost:  # the job was killed, or left no result
             return f"{type(lost).__name__} (see {self.job.paths.stderr})"
+
+    def ask(self) -> None:
+        pass
 
     def cancel(self) -> None:
         self.job.cancel()

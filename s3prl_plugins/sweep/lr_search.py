@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import Any
 
 from s3prl_plugins.config import merge
 from s3prl_plugins.errors import CheckpointError, ConfigError, CorpusError
-from s3prl_plugins.files import parse_json, write_whole
+from s3prl_plugins.files import parse_checked, write_checked
 from s3prl_plugins.multitask.evaluation import saved_results
 from s3prl_plugins.multitask.scenario_config import LrSearchConfig
 from s3prl_plugins.superb.cards import TaskCard, card
@@ -66,8 +65,8 @@ def recorded_rate(folder: Path) -> float | None:
     if not path.is_file():
         return None
     try:
-        return float(parse_json(path.read_text(encoding="utf-8"))["chosen"])
-    except (ValueError, KeyError, TypeError):
+        return float(parse_checked(path.read_text(encoding="utf-8"))["chosen"])
+    except (OSError, ValueError, KeyError, TypeError):
         raise CheckpointError(f"{path} cannot be read; remove it and search again") from None
 
 
@@ -128,4 +127,4 @@ def _record(folder: Path, task: TaskCard, steps: int, tried: Sequence[Try], chos
         "tried": [{"lr": entry.lr, "score": entry.score, "loss": entry.loss} for entry in tried],
         "chosen": chosen,
     }
-    write_whole(folder / _RECORD, json.dumps(content, indent=2) + "\n")
+    write_checked(folder / _RECORD, content)

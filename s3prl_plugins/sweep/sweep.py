@@ -3,15 +3,18 @@ nothing that does not need it."""
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from s3prl_plugins.errors import ConfigError, nearest
+from s3prl_plugins.errors import ConfigError, Interrupted, nearest
 from s3prl_plugins.multitask import checkpoint
 from s3prl_plugins.multitask.evaluation import parse_splits
+from s3prl_plugins.stopping import stoppable
 from s3prl_plugins.sweep.job import Job
 from s3prl_plugins.sweep.launcher import Handle, Launcher
 from s3prl_plugins.sweep.lr_search import recorded_rate, with_rate
@@ -72,7 +75,12 @@ class Sweep:
         return self.options.root / name
 
     def run(self, launcher: Launcher, tell: Callable[[str], None] = print) -> dict[str, Outcome]:
-        """Carry out what is not finished; returns every run's outcome. Ctrl-C ends the jobs that are running."""
+        """Carry out what is not finished; returns every run's outcome.
+
+        Ctrl-C and SIGTERM end the jobs that are running, which save where they are.
+
+        :raises Interrupted: one of them came.
+        """
         outcomes = {name: Outcome("kept") for name in self.runs if name in self.finished}
         waiting = [name for name in self.runs if name not in self.finished]
         running: dict[str, tuple[Handle, float]] = {}
@@ -81,8 +89,11 @@ class Sweep:
             outcomes[name] = outcome
             tell(f"[{len(outcomes)}/{len(self.runs)}] {name}: {describe(outcome)}")
 
-        try:
+        with stoppable(launcher.apart) as stop, _all_ended(running):
             while waiting or running:
+                if stop.number is not None:
+                    name = signal.Signals(stop.number).name
+                    raise Interrupted(stop.number, f"ended by {name} with its jobs; the same command goes on with them")
                 for name in list(waiting):
                     needed = [outcomes.get(need) for need in self.runs[name].needs]
                     if any(outcome and outcome.state in ("failed", "waiting") for outcome in needed):
@@ -100,9 +111,6 @@ class Sweep:
                         settle(name, self._outcome(name, said, time.monotonic() - started))
                 if running:
                     time.sleep(launcher.pause)
-        finally:
-            for handle, _ in running.values():
-                handle.cancel()
         return outcomes
 
     def _beginning(self, name: str) -> str:
@@ -190,6 +198,18 @@ class Sweep:
             return self.options.splits
         pairs = [pair.strip() for pair in self.options.splits.split(",")]
         return ",".join(pair for pair in pairs if pair.partition(":")[0] in run.config["tasks"]) or "test"
+
+
+@contextlib.contextmanager
+def _all_ended(running: Mapping[str, tuple[Handle, float]]) -> Iterator[None]:
+    """No job outlives this, whatever happens."""
+    try:
+        yield
+    finally:
+        for handle, _ in running.values():
+            handle.ask()
+        for handle, _ in running.values():
+            handle.cancel()
 
 
 def describe(outcome: Outcome) -> str:

@@ -93,7 +93,7 @@ def test_a_dry_run_writes_nothing(tiny_corpus: Path, tmp_path: Path, capsys: pyt
     ("scenario", "more", "message"),
     [
         ("all-task", ["-i", "x", "--heads", "ssl"], "-i holds the heads too; leave out --heads"),
-        ("all-task", ["--init-heads", "ks"], "--init-heads takes KEY=VALUE pairs, found 'ks'"),
+        ("all-task", ["--init-heads", "ks"], "--init-heads must be KEY=VALUE pairs, found 'ks'"),
         ("all-task", ["--init-heads", "pr=x"], "--init-heads names task 'pr', which is not trained"),
         ("all-task", ["--heads", "ssl"], "ssl/ks is not finished; run `s3prl-plugins finetune ssl -p"),
         ("all-task", ["--er-folds", "6"], "--er-folds must lie in 1-5, found '6'"),

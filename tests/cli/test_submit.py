@@ -16,6 +16,7 @@ import pytest
 import s3prl_plugins  # noqa: F401  (s3prl imports only after its repairs)
 from s3prl_plugins.cli import main
 from s3prl_plugins.config import load_yaml, merge
+from s3prl_plugins.files import write_checked
 from s3prl_plugins.heads.corpora.quesst14 import QbeReader
 from s3prl_plugins.multitask.config import find_config
 from s3prl_plugins.multitask.experiment import Experiment
@@ -69,7 +70,7 @@ def write_qbe(corpus: Path, folder: Path) -> None:
     write_stdlist(folder / "benchmark.stdlist.xml", {query.name: scores for query in queries})
     results = json.loads((folder.parent / "results.json").read_text())
     results["scores"]["qbe"] = {"test": {"mtwv": 0.0532, "layer": 2}}
-    (folder.parent / "results.json").write_text(json.dumps(results))
+    write_checked(folder.parent / "results.json", results)
 
 
 @pytest.fixture(scope="module")
@@ -250,7 +251,7 @@ def test_recognition_with_a_language_model_has_a_place_of_its_own(
     shutil.copy(run / "asr" / "test-clean-noLM-ref.ark", run / "asr" / "test-clean-LM-hyp.ark")
     results = json.loads((run / "results.json").read_text())
     results["scores"]["asr"]["test-clean"]["wer_lm"] = 12.345
-    (run / "results.json").write_text(json.dumps(results))
+    write_checked(run / "results.json", results)
     assert submit(tmp_path / "with", "--all-task", run) == 0
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("asr_lm "))
     assert "test-clean-LM-hyp.ark" in line and line.endswith("corpus           wer_lm 12.35%")

@@ -223,7 +223,7 @@ def test_drop_deletes_what_is_named_and_nothing_else(copy: Path, capsys: Said) -
     [
         (["info"], "must be the folder of a feature store, found none there"),
         (["drop", "--all"], "must be the folder of a feature store, found none there"),
-        (["drop"], "say what to delete: --identity PREFIX, --kind KIND, --stale or --all"),
+        (["drop"], "what to delete must be said: --identity PREFIX, --kind KIND, --stale or --all"),
     ],
 )
 def test_a_folder_that_is_no_store_is_left_alone(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -27,7 +27,6 @@ def states(layers: int, frames: int, dim: int, seed: int = 0) -> list[Tensor]:
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
 @given(layers=st.integers(1, 3), frames=st.integers(1, 9), dim=st.integers(1, 7), seed=st.integers(0, 99))
-@settings(max_examples=30, deadline=None)
 def test_what_comes_back_has_the_shape_and_the_size_told(
     kind: str, layers: int, frames: int, dim: int, seed: int
 ) -> None:
@@ -70,7 +69,6 @@ def test_float16_is_numpys() -> None:
 
 @pytest.mark.parametrize(("kind", "steps"), [("int8", 254), ("int4", 14)])
 @given(seed=st.integers(0, 999), frames=st.integers(1, 60))
-@settings(max_examples=30, deadline=None)
 def test_quantised_states_are_half_a_step_off_at_most(kind: str, steps: int, seed: int, frames: int) -> None:
     given_states = torch.stack(states(2, frames, 6, seed))
     back = through(KINDS[kind], list(given_states.unbind()))

@@ -11,6 +11,7 @@ import numpy as np
 import soundfile
 
 from s3prl_plugins.config import load_yaml
+from s3prl_plugins.heads.corpora.speech_commands import CLASSES, WORDS
 from s3prl_plugins.heads.task import TaskConfig, task_config
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "superb"
@@ -28,13 +29,13 @@ def write_noise(path: Path, seconds: float = 0.3, seed: int = 0) -> None:
 
 
 def write_speech_commands(root: Path) -> None:
-    words = ("yes", "no", "up", "bed", "marvin")
+    words = (*WORDS, "bed", "marvin")
     for number in range(60):
         speaker = f"{number * 7919:08x}"
-        write_noise(root / "speech_commands" / words[number % 5] / f"{speaker}_nohash_{number % 3}.wav", seed=number)
+        write_noise(root / "speech_commands" / words[number % 12] / f"{speaker}_nohash_{number % 3}.wav", seed=number)
     for number, length in enumerate((2.5, 4.0, 1.0)):
         write_noise(root / "speech_commands" / "_background_noise_" / f"noise{number}.wav", length, 100 + number)
-    for number, name in enumerate(("yes", "go", "_unknown_", "_silence_")):
+    for number, name in enumerate(CLASSES):
         write_noise(root / "speech_commands_test" / name / f"{number:08x}_nohash_0.wav", 1.0, 200 + number)
 
 

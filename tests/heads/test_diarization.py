@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from classification_cases import config
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -116,7 +116,6 @@ def test_a_finer_frame_shift_repeats_features() -> None:
         head(frame_shift=256)
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.integers(0, 6000), st.integers(1, 600))
 def test_segments_round_to_frames_as_in_s3prl(start: int, length: int) -> None:
     first, last = (np.rint(hundredths / 100 * 16000 / 320).astype(int) for hundredths in (start, start + length))

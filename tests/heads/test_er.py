@@ -49,7 +49,7 @@ def test_emotions_stand_in_the_order_of_their_ids(root: Path) -> None:
 def test_faults_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"config\.corpus\.fold is 'fold6'; did you mean"):
         task_config({"task": "er", "corpus": {"fold": "fold6"}, "head": {}})
-    with pytest.raises(CorpusError, match=r"train_meta_data\.json: list cannot be read .*; copy s3prl's"):
+    with pytest.raises(CorpusError, match=r"train_meta_data\.json: file cannot be read .*; copy s3prl's"):
         build_reader(config("er"), tmp_path).labels(Problems())
     write_iemocap(tmp_path)
     path = tmp_path / "IEMOCAP" / "meta_data" / "Session1" / "test_meta_data.json"

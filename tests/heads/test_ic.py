@@ -40,5 +40,5 @@ def test_faults_are_named(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="1 rows lack a path or an intent"):
         build_reader(config("ic"), tmp_path).examples("test", Problems())
     (data / "train_data.csv").unlink()
-    with pytest.raises(CorpusError, match=r"train_data\.csv: index cannot be read"):
+    with pytest.raises(CorpusError, match=r"train_data\.csv: file cannot be read"):
         build_reader(config("ic"), tmp_path).labels(Problems())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from s3prl_plugins.config import load_yaml
@@ -37,7 +37,6 @@ def samples(example: Example) -> set[tuple[Path, int]]:
 NAMES = st.sampled_from(["ks", "sid", "asv"])
 
 
-@settings(deadline=None)
 @given(
     st.dictionaries(NAMES, corpora()),
     st.dictionaries(NAMES, st.fixed_dictionaries({"dev": corpora(), "test": corpora()})),

@@ -78,7 +78,7 @@ def test_faults_are_named(tmp_path: Path) -> None:
     text = "\n".join(map(str, problems.found))
     for fault in (
         "recording 'piped' must be an audio file, found the command 'sox a.flac -t wav - |'",
-        "segment 'lost' has no speaker",
+        "segment 'lost' of segments has no speaker",
         "must be a number of seconds, found 'soon'",
         "a line must hold 4 fields, found 'short'",
         "dev-1: more speakers than the head's num_speakers",

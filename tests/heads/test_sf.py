@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from ctc_cases import LABELS, SLOTS, make_head
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import s3prl_plugins  # noqa: F401
@@ -56,7 +56,6 @@ def test_vocabulary_has_legacy_size_and_order(head, legacy) -> None:
     assert [legacy.idx_to_vocab(i) for i in range(legacy.vocab_size)] == list(head.vocabulary.symbols)
 
 
-@settings(deadline=None)
 @given(
     pairs=st.lists(
         st.tuples(st.sampled_from(LABELS["sf"]), st.sampled_from(LABELS["sf"]), st.sets(st.integers(0, 40))),

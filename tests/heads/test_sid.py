@@ -61,7 +61,7 @@ def test_faults_are_named(tmp_path: Path) -> None:
         assert fault in text
     assert "00002.wav: audio file is missing" in text
     index.unlink()
-    with pytest.raises(CorpusError, match=r"veri_test_class\.txt: index cannot be read .*; restore"):
+    with pytest.raises(CorpusError, match=r"veri_test_class\.txt: file cannot be read .*; restore"):
         build_reader(config("sid"), tmp_path).labels(Problems())
     mapping = {"task": "sid", "corpus": {"max_seconds": 0}, "head": {}}
     with pytest.raises(ConfigError, match="max_seconds must be above 0 seconds, found 0"):

@@ -172,11 +172,14 @@ def test_folders_that_are_no_models_are_named(
 ) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(folder, broken)
+    config = json.loads((broken / "config.json").read_text())
+    for checksum in ("checksum", "model.safetensors sha256"):
+        del config[checksum]
+    (broken / "config.json").write_text(json.dumps(config))
     for name, content in damage.items():
         if content is not None:
             (broken / name).write_bytes(content)
         elif name == "config.json":
-            config = json.loads((broken / name).read_text())
             config["model_cfg"]["conv_feature_layers"] = "__import__('os').abort()"
             (broken / name).write_text(json.dumps(config))
         else:

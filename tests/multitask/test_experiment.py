@@ -14,6 +14,7 @@ import torch
 import s3prl_plugins
 from s3prl_plugins.config import load_yaml, merge
 from s3prl_plugins.errors import CheckpointError, ConfigError, CorpusError
+from s3prl_plugins.files import write_checked
 from s3prl_plugins.inference.calibration import calibration
 from s3prl_plugins.inference.formats import text
 from s3prl_plugins.logs import logged_scores, read_metrics
@@ -126,9 +127,9 @@ def test_evaluating_twice_gives_the_same_numbers_and_files_even_after_a_move(
     loaded = s3prl_plugins.load(moved, "cpu")
     assert loaded.calibration == results["calibration"] and loaded.calibration["sd"].keys() == {"threshold", "median"}
     assert loaded.calibration == calibration(loaded.joint, runner.experiment.tasks)
-    (moved / "results.json").write_text(json.dumps({**results, "step": 2}))
+    write_checked(moved / "results.json", {**results, "step": 2})
     assert s3prl_plugins.load(moved, "cpu").calibration == {}
-    (moved / "results.json").write_text(json.dumps(results))
+    write_checked(moved / "results.json", results)
     for task in FINETUNED_TASKS:
         entry = card(task)
         assert {metric.name for metric in entry.metrics} <= set(results["scores"][task][entry.test])

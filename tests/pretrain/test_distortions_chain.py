@@ -192,7 +192,7 @@ def test_other_shapes_and_types_are_refused() -> None:
         ({"reverberation": {"room": {"direct": [3, 1]}}}, "direct must be two rising numbers"),
         ({"clipping": {"shares": [0]}}, "shares must be numbers above 0, at most 1"),
         ({"chop": {"most": 0}}, "most must be at least 1"),
-        ({"chop": {"lengths": [[0.1, -1]]}}, "lengths must be pairs"),
+        ({"chop": {"lengths": [[0, 0.1]]}}, "lengths must be pairs"),
         ({"band_drop": {"width": [50, 100]}}, "width must be two rising numbers from 100 Hz on"),
         ({"band_drop": {"within": [0, 4000]}}, "within must lie between 0 and 8000 Hz"),
         ({"band_drop": {"within": [100, 400]}}, "within must have room for 500 Hz"),

@@ -16,6 +16,7 @@ import torch
 import s3prl_plugins  # noqa: F401  (s3prl imports only after its repairs)
 from s3prl_plugins.cli import main
 from s3prl_plugins.config import load_yaml, merge
+from s3prl_plugins.files import parse_checked, write_checked
 from s3prl_plugins.heads.corpora.quesst14 import QbeReader
 from s3prl_plugins.multitask import checkpoint as checkpoints
 from s3prl_plugins.multitask.config import find_config
@@ -44,7 +45,7 @@ def command(corpus: Path, folder: Path, *more: str, upstream: str = "fbank") -> 
 
 
 def results(folder: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((folder / "results.json").read_text())
+    content: dict[str, Any] = parse_checked((folder / "results.json").read_text())
     return content
 
 
@@ -161,7 +162,7 @@ def test_what_cannot_be_done_is_one_line(
 ) -> None:
     folder = tmp_path / "run"
     for wrong in (["qbe"], ["qbe", "-u", "fbank"], ["qbe", "-p", "x"], ["qbe", "-u", "fbank", "--run", "x"]):
-        one_line(wrong, capsys, "pass either -u UPSTREAM -p DIR, or --run RUN")
+        one_line(wrong, capsys, "either -u UPSTREAM -p DIR or --run RUN must be given")
     one_line(command(tmp_path, folder), capsys, "quesst14Database: corpus folder is missing; unpack")
     one_line(command(tiny_corpus, folder, "--layers", "0", "1"), capsys, "layer 1 (--layers) does not exist", "0 to 0")
     one_line(command(tiny_corpus, folder, "--jobs", "0"), capsys, "--jobs must be at least 1, found 0")
@@ -177,7 +178,7 @@ def test_what_cannot_be_done_is_one_line(
     assert not folder.exists()
     one_line(command(tiny_corpus, finished), capsys, "holds a run; score its encoder with --run")
     run = shutil.copytree(finished, tmp_path / "copy")
-    (run / "results.json").write_text(json.dumps({**results(run), "step": 1}))
+    write_checked(run / "results.json", {**results(run), "step": 1})
     one_line(["qbe", "--run", str(run), "--device", "cpu"], capsys, "is of step 1, the newest checkpoint of 2")
     assert main(command(tiny_corpus, folder)) == 0
     other = command(tiny_corpus, folder, "-k", str(hubert), upstream="hubert_local")
@@ -193,7 +194,7 @@ def test_faults_of_the_corpus_are_found_before_the_search(
     scoring = root / "quesst14/quesst14Database/scoring"
     rttm, terms = (scoring / "groundtruth_quesst14_eval" / f"quesst14_eval.{end}" for end in ("rttm", "tlist.xml"))
     whole = rttm.read_text()
-    rttm.write_text("")
+    rttm.write_text("SPKR-INFO quesst14_00001 1 <NA> <NA> <NA> unknown speaker <NA>\n")
     one_line(command(root, tmp_path / "run"), capsys, "the ground truth has no query that is in a document")
     rttm.write_text(whole)
     terms.write_text(terms.read_text().replace("quesst14_eval_0002", "other"))

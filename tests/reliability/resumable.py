@@ -20,6 +20,7 @@ ITERATIONS = [
     {"targets": "mfcc", "clusters": 5, "train": TRAIN},
     {"targets": "states", "layer": 1, "clusters": 4, "start": "previous", "train": TRAIN},
 ]
+READ_AHEAD = {"num_workers": 2}
 SMALL = {
     "conv_feature_layers": "[(8,10,5)] + [(8,3,2)] * 4 + [(8,2,2)] * 2",
     "encoder_layers": 2, "encoder_embed_dim": 16, "encoder_ffn_embed_dim": 16, "final_dim": 8, "conv_pos": 8,
@@ -57,6 +58,22 @@ def sweep(material: Path, folder: Path) -> None:
     )  # fmt: skip
 
 
+def workers(material: Path, folder: Path) -> None:
+    """Two tasks on a trained encoder with two data workers each, evaluated now and then."""
+    _stock(
+        "-m", "train", "-a", "-u", "hubert_local", "-k", str(material / "hubert.pt"), "-f", "-d", "multitask",
+        "-c", str(material / "workers.yaml"), "-p", str(folder), "--device", "cpu",
+    )  # fmt: skip
+
+
+def reading(material: Path, folder: Path, jobs: int = 1) -> None:
+    """Single tasks with two data workers each."""
+    _ours(
+        "finetune", "ssl", "--tasks", "ks", "er", "-c", str(material / "reading.yaml"), "-p", str(folder),
+        "--jobs", str(jobs), "-u", "hubert_local", "-k", str(material / "hubert.pt"), "--device", "cpu",
+    )  # fmt: skip
+
+
 def pretraining(material: Path, folder: Path) -> None:
     """HuBERT's two iterations."""
     _ours("pretrain", "hubert", "-c", str(material / "pretrain.yaml"), "-p", str(folder), "--device", "cpu")
@@ -74,9 +91,17 @@ COMMANDS: dict[str, Callable[[Path, Path], None]] = {
     "joint": joint, "sweep": sweep, "pretraining": pretraining, "store": store,
 }  # fmt: skip
 
+READING: dict[str, Callable[[Path, Path], None]] = {"workers": workers, "reading": reading}
+"""With data workers, which take their time to start."""
+
 
 def command(name: str, material: Path, folder: Path) -> Callable[[], None]:
-    return functools.partial(COMMANDS[name], material, folder)
+    return functools.partial({**COMMANDS, **READING}[name], material, folder)
+
+
+def jobs(material: Path, folder: Path) -> Callable[[], None]:
+    """`reading` in two processes at once, which leaves the same."""
+    return functools.partial(reading, material, folder, 2)
 
 
 def write_material(corpus: Path, folder: Path) -> None:
@@ -91,9 +116,15 @@ def write_material(corpus: Path, folder: Path) -> None:
     runner = {"total_steps": 6, "warmup_steps": 1, "log_step": 3, "save_step": 2, "eval_step": 3, "eval_at_start": True}
     given = {**shared, "tasks": ["ks", "er", "asv"], "runner": runner}
     _write(folder / "joint.yaml", merge(load_yaml(find_config("all_task_mini")), given))
+    _write(
+        folder / "workers.yaml", merge(load_yaml(folder / "joint.yaml"), {"tasks": ["ks", "er"], "runner": READ_AHEAD})
+    )
     search = {"grid": [1e-3, 1e-2], "steps": 2}
     given = {**shared, "ssl": {"steps": 4, "lr_search": search}, "runner": {**runner, "save_step": 3}}
     _write(folder / "sweep.yaml", merge(load_yaml(find_config("scenarios_mini")), given))
+    _write(
+        folder / "reading.yaml", merge(load_yaml(folder / "sweep.yaml"), {"runner": READ_AHEAD, "ssl": {"steps": 8}})
+    )
     speech = {"folders": [str(corpus / "LibriSpeech/dev-clean")], "batch": 8.0, "held_out": 0.2}
     _write(folder / "pretrain.yaml", {"size": "tiny", "model": SMALL, "speech": speech, "iterations": ITERATIONS})
 

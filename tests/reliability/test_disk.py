@@ -20,6 +20,7 @@ from s3prl_plugins.config import load_yaml, merge
 from s3prl_plugins.errors import CheckpointError, ConfigError, DiskError
 from s3prl_plugins.files import full_disk_named, save_whole
 from s3prl_plugins.multitask.config import find_config
+from s3prl_plugins.multitask.evaluation import update_results
 from s3prl_plugins.multitask.experiment import Experiment
 from s3prl_plugins.multitask.stock import stock_args
 from s3prl_plugins.pretrain.states import load_state, save_state
@@ -110,7 +111,7 @@ def test_a_damaged_state_of_a_pretraining_is_passed_over(
     state = load_state(tmp_path)
     assert state is not None and state["step"] == 2 and bool((state["model"]["w"] == 2).all())
     said = capsys.readouterr().out
-    assert fault == "gone" or ("training.pt is damaged" in said and said.endswith("going back to step 2\n"))
+    assert fault == "gone" or ("training.pt cannot be read" in said and said.endswith("going back to step 2\n"))
     save_state(tmp_path, {"step": 3})
     assert torch.load(tmp_path / "training.before.pt", weights_only=True)["step"] == 2
 
@@ -119,19 +120,25 @@ def test_no_state_and_damaged_ones_only(tmp_path: Path) -> None:
     assert load_state(tmp_path) is None
     for name in ("training.pt", "training.before.pt"):
         (tmp_path / name).write_bytes(b"PK")
-    with pytest.raises(CheckpointError, match=r"training\.pt is damaged \(.*\); remove it or choose another -p"):
+    with pytest.raises(CheckpointError, match=r"training\.pt cannot be read \(.*\); remove it or choose another -p"):
         load_state(tmp_path)
     save_whole(tmp_path / "training.pt", [1])
     with pytest.raises(CheckpointError, match="is no state of a pretraining"):
         load_state(tmp_path)
 
 
+@pytest.mark.parametrize("fault", ["torn", "flipped"])
 def test_scores_that_cannot_be_read_are_said_before_the_work(
-    tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fault: str, tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = merge(load_yaml(find_config("all_task_mini")), {"corpus_root": str(tiny_corpus), "tasks": ["ks"]})
     experiment = Experiment(stock_args(upstream="fbank", expdir=str(tmp_path), device="cpu"), config)
-    (tmp_path / "results.json").write_text('{"step": 20, "sco')
+    path = tmp_path / "results.json"
+    if fault == "torn":
+        path.write_text('{"step": 20, "sco')
+    else:
+        update_results(tmp_path, 20, {("ks", "test"): {"acc": 87.5}}, {})
+        path.write_text(path.read_text().replace("87.5", "97.5"))
     monkeypatch.setattr(experiment, "evaluator", None)
-    with pytest.raises(ConfigError, match=r"results\.json is not JSON; remove it, and the run is scored again"):
+    with pytest.raises(ConfigError, match=r"results\.json is damaged \(.*\); remove it, and the run is scored again"):
         experiment.evaluate("test")

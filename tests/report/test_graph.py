@@ -7,7 +7,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from report_fakes import TABLE, paper_rows
 
@@ -83,7 +83,6 @@ def test_the_findings_put_it_in_the_same_words() -> None:
     assert third.endswith("better on SF; worse on ASR, PR, SD, ER, IC, KS, ASV and SID.")
 
 
-@settings(max_examples=20, deadline=None)
 @given(st.decimals(min_value=Decimal("0.001"), max_value=1000, places=3))
 def test_scaling_every_score_changes_nothing(factor: Decimal) -> None:
     scaled = table_of(lambda row, name, score: score * factor)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ from s3prl_plugins.config import load_yaml, merge
 from s3prl_plugins.errors import ConfigError
 from s3prl_plugins.multitask.config import find_config
 from s3prl_plugins.sweep import scenarios
-from s3prl_plugins.sweep.job import Job, as_line
+from s3prl_plugins.sweep.job import Job, _held, as_line
 from s3prl_plugins.sweep.launcher import InProcess, Processes, Submitit
 from s3prl_plugins.sweep.sweep import Sweep, SweepOptions
 
@@ -63,6 +66,38 @@ def test_a_process_can_be_cancelled(tmp_path: Path) -> None:
     assert handle.poll() is None
     handle.cancel()
     assert "ended by signal 15" in str(handle.poll())
+
+
+def test_a_process_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second signal would not wait until its state is saved."""
+    handle = Processes(1).start(job(tmp_path / "ks"))
+    process, sent = handle.process, []  # type: ignore[attr-defined]
+    monkeypatch.setattr(process, "terminate", lambda: (sent.append("once"), process.kill()))
+    handle.ask()
+    handle.ask()
+    handle.cancel()
+    assert sent == ["once"] and "ended by signal 9" in str(handle.poll())
+
+
+def test_a_data_worker_that_outlives_its_run_keeps_nobody_out(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    with _held(tmp_path):
+        worker = os.fork()
+        if not worker:
+            os.write(writing, b"x")
+            time.sleep(60)
+            os._exit(0)
+        assert os.read(reading, 1) == b"x"
+        with pytest.raises(ConfigError, match="is in the hands of another process"), _held(tmp_path):
+            pass
+    try:
+        with _held(tmp_path):
+            pass
+    finally:
+        os.kill(worker, signal.SIGKILL)
+        os.waitpid(worker, 0)
+        os.close(reading)
+        os.close(writing)
 
 
 def test_a_process_ends_with_the_sweep_that_started_it(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from s3prl_plugins.config import load_yaml, merge
 from s3prl_plugins.errors import CheckpointError, ConfigError
+from s3prl_plugins.files import write_checked
 from s3prl_plugins.multitask import checkpoint
 from s3prl_plugins.multitask.config import find_config
 from s3prl_plugins.superb.cards import FINETUNED_TASKS, card
@@ -118,6 +119,11 @@ def test_a_search_is_made_once_can_be_continued_and_its_choice_is_used(
 
 
 def test_a_damaged_record_is_named(tmp_path: Path) -> None:
-    (tmp_path / "lr_search.json").write_text('{"tried": []}')
-    with pytest.raises(CheckpointError, match="lr_search.json cannot be read; remove it and search again"):
-        lr_search.recorded_rate(tmp_path)
+    path = tmp_path / "lr_search.json"
+    write_checked(path, {"tried": [], "chosen": 0.001})
+    whole = path.read_text()
+    assert lr_search.recorded_rate(tmp_path) == 0.001
+    for damaged in (whole.replace("0.001", "0.101"), '{"tried": []}', whole[:-5]):
+        path.write_text(damaged)
+        with pytest.raises(CheckpointError, match="lr_search.json cannot be read; remove it and search again"):
+            lr_search.recorded_rate(tmp_path)

@@ -142,7 +142,7 @@ def test_folds_as_text(text: str, folds: tuple[int, ...]) -> None:
         (lambda: scenarios.ssl(mapping(ssl={"step": 3})), "unknown key config.ssl.step; did you mean 'steps'"),
         (lambda: scenarios.ssl(mapping(ssl={"steps": 0})), "config.ssl: steps must be at least 1, found 0"),
         (lambda: scenarios.ssl(mapping(ssl={"superb": {"kss": {}}})), "unknown task superb.kss; did you mean 'ks'"),
-        (lambda: scenarios.ssl(mapping(ssl={"lr_search": {"grid": [1, -1]}})), "grid must hold learning rates above 0"),
+        (lambda: scenarios.ssl(mapping(ssl={"lr_search": {"grid": [1, 0]}})), "grid must hold learning rates above 0"),
         (lambda: scenarios.ssl(mapping(heads="sll")), "config.heads is 'sll'; did you mean 'ssl'"),
         (lambda: check_er_fold("fold1", "fold2", "DIR"), "fold2 cannot be scored with DIR: it kept fold1 out"),
     ],

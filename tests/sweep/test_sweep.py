@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from s3prl_plugins.config import load_yaml, merge
-from s3prl_plugins.errors import ConfigError
+from s3prl_plugins.errors import ConfigError, Interrupted
 from s3prl_plugins.multitask import checkpoint
 from s3prl_plugins.multitask.config import find_config
 from s3prl_plugins.multitask.er_folds import er_fold_of
@@ -35,7 +36,7 @@ TASKS = ("ks", "er")
 class Pretended:
     """A launcher whose jobs take `steps` looks and then write their scores, or fail."""
 
-    pause = 0.0
+    pause, apart = 0.0, False
 
     def __init__(self, slots: int, failing: Iterable[str] = (), steps: Callable[[str], int] = lambda name: 1) -> None:
         self.slots, self.failing, self.steps = slots, set(failing), steps
@@ -66,6 +67,9 @@ class PretendedHandle:
         update_results(self.job.folder, self.job.config["runner"]["total_steps"], scores, {"seed": 1})
         return ""
 
+    def ask(self) -> None:
+        pass
+
     def cancel(self) -> None:
         self.launcher.cancelled.append(self.job.name)
 
@@ -75,7 +79,6 @@ def pretended_runs(needs: dict[str, tuple[str, ...]]) -> list[Run]:
     return [Run(name, config, needs=needed) for name, needed in needs.items()]
 
 
-@settings(max_examples=60, deadline=None)
 @given(data=st.data(), slots=st.integers(1, 4))
 def test_needs_come_first_failures_stop_only_what_needs_them_and_nothing_is_done_twice(
     data: st.DataObject, slots: int, tmp_path_factory: pytest.TempPathFactory
@@ -376,3 +379,34 @@ def test_training_that_is_through_but_not_scored_is_scored(
     assert sweep.finished == {"ssl/er"}
     train_and_score(sweep.jobs["ssl/ks"].args, sweep.jobs["ssl/ks"].config, "test")
     assert results.read_text() == before
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_jobs_together_and_starts_no_more(number: int, status: int, tmp_path: Path) -> None:
+    calls: list[tuple[str, str]] = []
+
+    class Handle(PretendedHandle):
+        def poll(self) -> str | None:
+            calls.append(("poll", self.job.name))
+            if self.job.name == "b":
+                signal.raise_signal(number)
+            return None
+
+        def ask(self) -> None:
+            calls.append(("ask", self.job.name))
+
+        def cancel(self) -> None:
+            calls.append(("cancel", self.job.name))
+
+    class Apart(Pretended):
+        apart = True
+
+        def start(self, job: Job) -> PretendedHandle:
+            return Handle(self, super().start(job).job, 0)
+
+    runs = pretended_runs({"a": (), "b": (), "c": ()})
+    before = signal.getsignal(number)
+    with pytest.raises(Interrupted, match="with its jobs; the same command goes on with them") as ended:
+        Sweep(runs, SweepOptions(tmp_path, {})).run(Apart(2), lambda line: None)
+    assert ended.value.status == status and signal.getsignal(number) == before
+    assert calls == [(what, name) for what in ("poll", "ask", "cancel") for name in "ab"]

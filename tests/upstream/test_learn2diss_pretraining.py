@@ -201,7 +201,7 @@ WRONG_TRAIN = {**TRAIN, "weights": {"contrast": 2.0}}
         ({"utterance": {"rounds": [{"train": WRONG_TRAIN}]}}, r"train\.weights must be empty: contrast has weight 1"),
         ({"utterance": {"model": {"encoder_layer": 1}}}, "encoder_layer.*did you mean 'encoder_layers'"),
         ({"joint": {"train": WRONG_TRAIN}}, r"train\.weights\.contrast is none of masked, unmasked, penalty"),
-        ({"joint": {"beta": -1.0}}, r"beta must be a number of at least 0, found -1\.0"),
+        ({"joint": {"beta": -1.0}}, r"beta must not be negative, found -1\.0"),
         ({"joint": {"beta_warmup": 2.0}}, r"beta_warmup must be a share from 0 to 1, found 2\.0"),
         ({"joint": {"pairs": "mixed"}}, r"config\.joint\.pairs is 'mixed'; .*Known: matched, shuffled"),
         ({"joint": {"block": 20}}, r"stretch must give a block of 20 frames, found 0\.3 seconds"),

@@ -156,7 +156,7 @@ def test_a_folder_of_another_pretraining_is_refused(config: dict[str, Any], tmp_
         ({"encoder": "huge"}, "encoder is 'huge'; .*Known: pase, plus, tiny"),
         ({"workers": {}}, "workers must have a weight above 0, found none"),
         ({"workers": {"mfcc": 0.0}}, "workers must have a weight above 0, found none"),
-        ({"workers": {"mfcc": -1.0}}, r"workers\.mfcc must be a weight of at least 0, found -1\.0"),
+        ({"workers": {"mfcc": -1.0}}, r"workers\.mfcc must not be negative, found -1\.0"),
         ({"workers": {"mfc": 1.0}, "worker_options": {}}, "unknown worker 'mfc'; did you mean 'mfcc'"),
         ({"worker_options": {"lps": {}}}, r"worker_options\.lps is not among workers; .*Known: f0, gim"),
         ({"worker_options": {"spc": {"gab": 3}}}, r"unknown key worker_options\.spc\.gab; did you mean 'gap'"),

@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from s3prl_plugins.config import build
+from s3prl_plugins.config import above_0, build
 from s3prl_plugins.errors import ConfigError
 from s3prl_plugins.files import whole_file
 from s3prl_plugins.pretrain.claim import claim
 from s3prl_plugins.pretrain.clusters import FrameFeatures, Targets, fit_clusters, make_targets, mfcc
 from s3prl_plugins.pretrain.config import SpeechConfig, TrainConfig
 from s3prl_plugins.pretrain.masked_prediction import MaskedPrediction
+from s3prl_plugins.pretrain.masking import check_mask
 from s3prl_plugins.pretrain.material import Material, gather
 from s3prl_plugins.pretrain.speech import Frames
 from s3prl_plugins.pretrain.trainer import Pretrainer
@@ -47,6 +48,12 @@ class IterationConfig:
     start: Literal["scratch", "previous"] = "scratch"
     """Weights to begin with; `previous` (not in the paper) keeps the encoder of the iteration before."""
 
+    def __post_init__(self) -> None:
+        if self.clusters < 2:
+            raise ConfigError(f"clusters must be at least 2, found {self.clusters}")
+        if not 0 < self.cluster_share <= 1:
+            raise ConfigError(f"cluster_share must be a share above 0, at most 1, found {self.cluster_share}")
+
 
 @dataclass(frozen=True)
 class HubertPretraining:
@@ -70,6 +77,8 @@ class HubertPretraining:
     def __post_init__(self) -> None:
         if self.size not in SIZES:
             raise ConfigError(f"size is {self.size!r}; known: {', '.join(SIZES)}")
+        check_mask(self.mask_share, self.mask_length)
+        above_0(self, "temperature")
         if not self.iterations:
             raise ConfigError("iterations is empty; give at least one")
         first = self.iterations[0]

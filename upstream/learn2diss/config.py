@@ -6,9 +6,11 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from s3prl_plugins.config import above_0
 from s3prl_plugins.errors import ConfigError, nearest
 from s3prl_plugins.heads.audio import SAMPLE_RATE
 from s3prl_plugins.pretrain.config import SpeechConfig, TrainConfig
+from s3prl_plugins.pretrain.masking import check_mask
 from s3prl_plugins.pretrain.speech import Frames
 from s3prl_plugins.upstream.learn2diss.encoder import SIZES
 
@@ -63,6 +65,7 @@ class UtteranceConfig:
     """Fields of s3prl's HubertConfig that differ from the size's."""
 
     def __post_init__(self) -> None:
+        above_0(self, "stretch")
         if (self.checkpoint is None) == (not self.rounds):
             raise ConfigError(
                 "utterance must have either checkpoint or rounds, found " + _both_or_none(self.checkpoint)
@@ -132,6 +135,9 @@ class JointConfig:
 
     def __post_init__(self) -> None:
         _at_least_0(alpha=self.alpha, beta=self.beta)
+        check_mask(self.mask_share, self.mask_length)
+        if not 0 < self.cluster_share <= 1:
+            raise ConfigError(f"cluster_share must be a share above 0, at most 1, found {self.cluster_share}")
         for name in ("clusters", "block", "inner_steps"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, found {getattr(self, name)}")
@@ -165,6 +171,7 @@ class Learn2DissPretraining:
     """Write the final checkpoint in float16, half the size; whoever loads it has float32 again."""
 
     def __post_init__(self) -> None:
+        above_0(self, "temperature")
         if self.size not in SIZES:
             raise ConfigError(f"size is {self.size!r}; {nearest(self.size, SIZES)}")
         speech, stretch = self.speech, max(self.utterance.stretch, self.joint.stretch)

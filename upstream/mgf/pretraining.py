@@ -16,6 +16,7 @@ from s3prl_plugins.errors import ConfigError, nearest
 from s3prl_plugins.heads.audio import SAMPLE_RATE
 from s3prl_plugins.pretrain.claim import claim
 from s3prl_plugins.pretrain.config import SpeechConfig, TrainConfig
+from s3prl_plugins.pretrain.masking import check_mask
 from s3prl_plugins.pretrain.material import gather
 from s3prl_plugins.pretrain.multi_scale import MultiScale
 from s3prl_plugins.pretrain.sample import sample_crops
@@ -62,10 +63,7 @@ class MgfPretraining:
             raise ConfigError("train.weights must be empty: weights stand in balancer")
         if not self.active:
             raise ConfigError(f"every scale has weight 0; give one of {', '.join(SCALES)} a weight in balancer.weights")
-        if not 0 <= self.mask_share <= 1 or self.mask_length < 1:
-            raise ConfigError(
-                f"mask_share must be 0 to 1 and mask_length at least 1, found {self.mask_share}, {self.mask_length}"
-            )
+        check_mask(self.mask_share, self.mask_length)
         if self.sample < 1:
             raise ConfigError(f"sample must be at least 1 stretch, found {self.sample}")
         self._check_lengths()

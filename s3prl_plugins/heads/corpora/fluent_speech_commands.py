@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from s3prl_plugins.heads.contract import Example
+from s3prl_plugins.heads.corpora.files import read_text
 from s3prl_plugins.heads.corpora.index import AsTheyLie, measured
 from s3prl_plugins.heads.task import TaskConfig
 from s3prl_plugins.problems import Problems
@@ -56,15 +58,15 @@ class IcReader(AsTheyLie):
 
     def _rows(self, split: str, problems: Problems) -> list[dict[str, str]]:
         path = dict(zip(("train", "dev", "test"), self.files()))[split]
+        text = read_text(path, problems, _CURE)
         try:
-            with path.open(encoding="utf-8", newline="") as file:
-                table = csv.DictReader(file)
-                missing = [column for column in ("path", *SLOTS) if column not in (table.fieldnames or ())]
-                rows = [] if missing else list(table)
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            table = csv.DictReader(io.StringIO(text, newline=""))
+            missing = [column for column in ("path", *SLOTS) if column not in (table.fieldnames or ())]
+            rows = [] if missing else [row for row in table if any(str(value or "").strip() for value in row.values())]
+        except csv.Error as error:
             problems.add(path, f"index cannot be read ({error})", _CURE)
             return []
-        if missing:
+        if missing and text:
             problems.add(path, f"columns path, {', '.join(SLOTS)} must be there, {missing[0]!r} is missing", _CURE)
         whole = [row for row in rows if all(row[column] for column in ("path", *SLOTS))]
         if len(whole) < len(rows):

@@ -12,6 +12,7 @@ import torch
 from s3prl_plugins.errors import ConfigError
 from s3prl_plugins.files import parse_json
 from s3prl_plugins.heads.contract import Example
+from s3prl_plugins.heads.corpora.files import read_text
 from s3prl_plugins.heads.corpora.index import AsTheyLie, measured
 from s3prl_plugins.heads.task import TaskConfig
 from s3prl_plugins.problems import Problems
@@ -78,14 +79,22 @@ class ErReader(AsTheyLie):
     def _read(self, part: str, problems: Problems) -> tuple[list[str], list[dict[str, Any]]]:
         """The emotions in the order of their ids, and the utterances of a list."""
         path = self.meta_data / f"{part}_meta_data.json"
+        text = read_text(path, problems, _CURE)
+        if not text.strip():
+            return [], []
         try:
-            content = parse_json(path.read_text(encoding="utf-8"))
-            rows = [
-                row for row in content["meta_data"] if isinstance(row["path"], str) and isinstance(row["label"], str)
-            ]
-            return sorted(content["labels"], key=content["labels"].__getitem__), rows
-        except OSError as error:
-            problems.add(path, f"list cannot be read ({error.strerror})", _CURE)
-        except (ValueError, KeyError, TypeError) as error:
-            problems.add(path, f"list must hold labels and meta_data with path and label ({error!r})", _CURE)
+            return _parsed(parse_json(text))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            problems.add(path, f"list must hold labels and meta_data with path and label ({reason})", _CURE)
         return [], []
+
+
+def _parsed(content: Any) -> tuple[list[str], list[dict[str, Any]]]:
+    numbers, rows = content["labels"], content["meta_data"]
+    if sorted(numbers.values()) != list(range(len(numbers))):
+        raise ValueError(f"labels must be numbered from 0, each once, found {numbers}")
+    for row in rows:
+        if not isinstance(row["path"], str) or not isinstance(row["label"], str):
+            raise TypeError(f"path and label must be texts, found {row}")
+    return sorted(numbers, key=numbers.__getitem__), rows

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from s3prl_plugins.heads.audio import SAMPLE_RATE, load, seconds
 from s3prl_plugins.heads.contract import Example
+from s3prl_plugins.heads.corpora.files import read_text
 from s3prl_plugins.problems import Problems
 
 __all__ = ["GAIN", "GAINED", "AsTheyLie", "has_folder", "measured", "random_crop", "random_stretch", "read_fields"]
@@ -38,31 +39,36 @@ class AsTheyLie:
         return None
 
 
+_UNPACK = "unpack the corpus there or set corpus.path in the task's config"
+
+
 def has_folder(path: Path, problems: Problems) -> bool:
-    """Whether a folder of the corpus is there; if not, it goes to `problems`."""
+    """Whether a folder of the corpus is there and not empty; if not, it goes to `problems`."""
     if not path.is_dir():
-        problems.add(
-            path, "corpus folder is missing", "unpack the corpus there or set corpus.path in the task's config"
-        )
-    return path.is_dir()
+        problems.add(path, "corpus folder is missing", _UNPACK)
+        return False
+    try:
+        empty = next(path.iterdir(), None) is None
+    except OSError as error:
+        problems.add(path, f"corpus folder cannot be read ({error.strerror})", _UNPACK)
+        return False
+    if empty:
+        problems.add(path, "corpus folder is empty", _UNPACK)
+    return not empty
 
 
 def read_fields(path: Path, fields: int, problems: Problems) -> list[list[str]]:
     """The lines of an index of space-separated fields, the last of which may hold spaces; blank lines are skipped."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        problems.add(
-            path, f"index cannot be read ({error})", "restore the corpus's index or set its path in the config"
-        )
-        return []
+    text = read_text(path, problems, "restore the corpus's index or set its path in the config")
     rows = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(text.split("\n"), 1):
         parts = line.strip().split(None, fields - 1)
         if len(parts) == fields:
             rows.append(parts)
         elif parts:
-            problems.add(f"{path}:{number}", f"a line must hold {fields} fields, found {line!r}", "mend the index")
+            problems.add(
+                f"{path}:{number}", f"a line must hold {fields} fields, found {line[:200]!r}", "mend the index"
+            )
     return rows
 
 

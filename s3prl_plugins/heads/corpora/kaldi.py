@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,9 @@ __all__ = ["SdReader", "Segment"]
 FRAME_SHIFT = 320
 """Samples of one of `chunk_frames` where the head follows the upstream's rate (20 ms, HuBERT's)."""
 
+_OVER = 1.0
+"""Seconds that a segment may end after its recording, which cuts it: annotations are of whole utterances."""
+_MEND = "mend the file"
 Segment = tuple[str, float, float]
 """Speaker, start and end in seconds from the beginning of the stretch."""
 
@@ -73,13 +77,16 @@ class SdReader(AsTheyLie):
         drafts = [Example(name, path, 0.0, ()) for name, path in self._recordings(folder, problems)]
         whole = measured(drafts, split, problems)
         durations = self._durations(folder, problems)
-        segments = self._segments(folder, problems)
+        lengths = {example.name: example.seconds for example in whole}
+        segments = self._segments(folder, {draft.name for draft in drafts}, lengths, problems)
         found = []
         for example in whole:
             turns = segments.get(example.name, [])
             if len({speaker for speaker, _, _ in turns}) > self.num_speakers:
                 problems.add(f"{folder}: {example.name}", "more speakers than the head's num_speakers", "raise it")
                 continue
+            if durations and example.name not in durations:
+                problems.add(folder / "reco2dur", f"recording {example.name!r} has no duration", "add it")
             length = min(example.seconds, durations.get(example.name, example.seconds))
             frames = int(length * SAMPLE_RATE / self.frame_shift)
             found += self._stretches(example, frames, self.chunk_frames if split == "train" else frames, turns)
@@ -117,20 +124,48 @@ class SdReader(AsTheyLie):
 
     def _durations(self, folder: Path, problems: Problems) -> dict[str, float]:
         path = folder / "reco2dur"
-        rows = read_fields(path, 2, problems)
-        return {name: _number(text, path, problems) for name, text in rows}
+        found = {name: _seconds(text, path, problems) for name, text in read_fields(path, 2, problems)}
+        for name, length in found.items():
+            if length == 0:
+                problems.add(path, f"a duration must be above 0 seconds, found '0' for {name!r}", _MEND)
+        return {name: length for name, length in found.items() if length}
 
-    def _segments(self, folder: Path, problems: Problems) -> dict[str, list[Segment]]:
+    def _segments(
+        self, folder: Path, recordings: Collection[str], lengths: Mapping[str, float], problems: Problems
+    ) -> dict[str, list[Segment]]:
+        """Recording -> its turns.
+
+        :param recordings: those of `wav.scp`; `lengths` has the seconds of those that are usable.
+        """
         path = folder / "segments"
         speakers = {row[0]: row[1] for row in read_fields(folder / "utt2spk", 2, problems)}
         found: dict[str, list[Segment]] = defaultdict(list)
-        for utterance, recording, start, end in read_fields(path, 4, problems):
-            if utterance in speakers:
-                times = (_number(start, path, problems), _number(end, path, problems))
-                found[recording].append((speakers[utterance], *times))
-            else:
-                problems.add(folder / "utt2spk", f"segment {utterance!r} has no speaker", "add it to utt2spk")
+        seen = set()
+        for utterance, recording, first, last in read_fields(path, 4, problems):
+            start, end = _seconds(first, path, problems), _seconds(last, path, problems)
+            if utterance not in speakers:
+                problems.add(
+                    folder / "utt2spk", f"segment {utterance!r} of segments has no speaker", "add it to utt2spk"
+                )
+            elif recording not in recordings:
+                problems.add(path, f"segment {utterance!r} is of {recording!r}, which wav.scp lacks", "add it there")
+            elif utterance in seen:
+                problems.add(path, f"segment ids must be unique, found {utterance!r} twice", "remove one of them")
+            elif start is not None and end is not None:
+                fault = _span_fault(start, end, lengths.get(recording, end))
+                if fault:
+                    problems.add(path, f"segment {utterance!r} {fault}", _MEND)
+                found[recording].append((speakers[utterance], start, end))
+            seen.add(utterance)
         return found
+
+
+def _span_fault(start: float, end: float, length: float) -> str:
+    if start >= end:
+        return f"must end after it starts, found {start:g} to {end:g} seconds"
+    if end > length + _OVER:
+        return f"ends at {end:g} seconds, its recording at {length:.2f}"
+    return ""
 
 
 def _clipped(turns: Sequence[Segment], start: float, stop: float) -> tuple[Segment, ...]:
@@ -139,9 +174,12 @@ def _clipped(turns: Sequence[Segment], start: float, stop: float) -> tuple[Segme
     return tuple(sorted(kept, key=lambda turn: turn[1:]))
 
 
-def _number(text: str, path: Path, problems: Problems) -> float:
+def _seconds(text: str, path: Path, problems: Problems) -> float | None:
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
-        problems.add(path, f"a time must be a number of seconds, found {text!r}", "mend the file")
-        return 0.0
+        value = math.nan
+    if 0 <= value < math.inf:
+        return value
+    problems.add(path, f"a time must be a number of seconds, found {text!r}", _MEND)
+    return None

@@ -75,5 +75,7 @@ def _transcripts(chapters: Iterable[Path], problems: Problems) -> dict[str, tupl
         path = chapter / f"{chapter.parent.name}-{chapter.name}.trans.txt"
         for line in read_lines(path, problems, _COMPLETE):
             name, *words = line.split()
+            if name in found:
+                problems.add(path, f"an utterance must have one transcript, {name!r} has two", "remove one of them")
             found[name] = (path, tuple(word.upper() for word in words))
     return found

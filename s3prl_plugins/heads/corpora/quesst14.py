@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
+import numpy as np
 import soundfile
 import torch
 from torch import Tensor
 
-from s3prl_plugins.compat.sox import apply_effects_file
+from s3prl_plugins.compat.sox import apply_effects_tensor
 from s3prl_plugins.errors import ConfigError, CorpusError
 from s3prl_plugins.heads.audio import header_of
 from s3prl_plugins.heads.contract import Example
+from s3prl_plugins.heads.corpora.files import children
 from s3prl_plugins.heads.corpora.index import GAIN, has_folder, read_fields
 from s3prl_plugins.problems import Problems
 from s3prl_plugins.superb.cards import card
@@ -98,11 +101,13 @@ class QbeReader:
     def waveform(self, example: Example, generator: torch.Generator | None) -> Tensor:
         """As s3prl: one channel, 16 kHz, 3 dB quieter."""
         try:
-            wave: Tensor = apply_effects_file(str(example.path), _EFFECTS)[0][0]
+            samples, rate = soundfile.read(os.fsencode(example.path), dtype="float32", always_2d=True)
         except (soundfile.LibsndfileError, RuntimeError) as error:
-            raise CorpusError(f"{example.path}: audio cannot be read ({error}); replace the file") from error
-        if not torch.isfinite(wave).all():
+            reason = getattr(error, "error_string", str(error))
+            raise CorpusError(f"{example.path}: audio cannot be read ({reason}); replace the file") from error
+        if not np.isfinite(samples).all():
             raise CorpusError(f"{example.path}: audio holds NaN or infinite samples; replace the file")
+        wave: Tensor = apply_effects_tensor(torch.from_numpy(samples.T), rate, _EFFECTS)[0][0]
         return wave
 
     def heard(self, wave: Tensor) -> Tensor:
@@ -139,7 +144,7 @@ def _seconds(path: Path, problems: Problems) -> float:
 
 def _only(folder: Path, ending: str, problems: Problems) -> Path | None:
     """The one file of a ground truth with an ending."""
-    found = sorted(folder.glob(f"*.{ending}"))
+    found = [path for path in children(folder, problems, _CURE) if path.name.endswith(f".{ending}")]
     if len(found) != 1:
         problems.add(folder, f"the ground truth needs one .{ending} file, found {len(found)}", _CURE)
         return None

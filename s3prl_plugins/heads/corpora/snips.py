@@ -56,7 +56,7 @@ class SfReader(AsTheyLie):
         speakers, folder = self._speakers[split], _FOLDERS[split]
         audio = find_audio([self._path / folder], ".wav", problems, _PREPARE)
         audio = {name: path for name, path in audio.items() if _part(name, 0) in speakers}
-        lines = dict(line.split(maxsplit=1) for line in read_lines(self._index, problems, _PREPARE) if " " in line)
+        lines = self._lines(problems)
         slots = set(self.labels(problems)["slots"])
         if not lines or not slots:
             return []
@@ -73,10 +73,27 @@ class SfReader(AsTheyLie):
 
     def labels(self, problems: Problems) -> dict[str, list[str]]:
         """`slots` are the lines of `slots.txt` after the first, which names no slot (`O`)."""
-        return {"characters": list(CHARACTERS), "slots": read_lines(self._slots, problems, _PREPARE)[1:]}
+        lines = read_lines(self._slots, problems, _PREPARE)
+        if len(lines) == 1:
+            problems.add(
+                self._slots, f"there must be slots after the first line, found {lines[0][:80]!r} alone", _PREPARE
+            )
+        return {"characters": list(CHARACTERS), "slots": [line.strip() for line in lines[1:]]}
 
     def files(self) -> list[Path]:
         return [self._index, self._slots, *(self._path / folder for folder in _FOLDERS.values())]
+
+    def _lines(self, problems: Problems) -> dict[str, str]:
+        """Utterance id -> the rest of its line."""
+        found: dict[str, str] = {}
+        for line in read_lines(self._index, problems, _PREPARE):
+            name, _, rest = line.strip().partition(" ")
+            if name in found:
+                problems.add(
+                    self._index, f"an utterance must have one line, found {name!r} twice", "remove one of them"
+                )
+            found[name] = rest
+        return found
 
     def _label(self, name: str, line: str, slots: set[str], problems: Problems) -> str:
         """The label by the line's rest, `BOS WORD .. EOS<tab>O TAG .. INTENT`; empty if it was reported instead."""

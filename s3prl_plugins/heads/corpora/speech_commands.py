@@ -13,6 +13,7 @@ from torch import Tensor
 
 from s3prl_plugins.heads.audio import SAMPLE_RATE, load, seconds
 from s3prl_plugins.heads.contract import Example
+from s3prl_plugins.heads.corpora.files import children
 from s3prl_plugins.heads.corpora.index import GAIN, GAINED, has_folder, measured, random_stretch
 from s3prl_plugins.heads.task import TaskConfig
 from s3prl_plugins.problems import Problems
@@ -24,6 +25,7 @@ UNKNOWN, SILENCE = "_unknown_", "_silence_"
 CLASSES = (*WORDS, UNKNOWN, SILENCE)
 """The order of s3prl's class ids."""
 NOISE = "_background_noise_"
+_CURE = "unpack the corpus again or mend its paths in the task's config"
 
 
 def hash_percentage(file_name: str) -> float:
@@ -31,7 +33,7 @@ def hash_percentage(file_name: str) -> float:
 
     Below 10 is dev; below 20 the corpus's own test part, which SUPERB drops for a separate test set; the rest is train.
     """
-    digest = hashlib.sha1(file_name.split("_nohash_")[0].encode()).hexdigest()
+    digest = hashlib.sha1(file_name.split("_nohash_")[0].encode(errors="surrogateescape")).hexdigest()
     return int(digest, 16) % 2**27 * (100.0 / (2**27 - 1))
 
 
@@ -70,6 +72,8 @@ class KsReader:
         if not has_folder(self.path, problems):
             return []
         wanted = (0.0, 10.0) if split == "dev" else (20.0, 101.0)
+        for word in WORDS:
+            _recordings(self.path / word, problems)
         words = [
             self._example(path, path.parent.name if path.parent.name in WORDS else UNKNOWN)
             for path in sorted(self.path.glob("*/*.wav"))
@@ -96,16 +100,15 @@ class KsReader:
         if not has_folder(self.test_path, problems):
             return []
         found = []
-        for folder in sorted(path for path in self.test_path.iterdir() if path.is_dir()):
-            if folder.name in CLASSES:
-                found += [self._example(path, folder.name) for path in sorted(folder.glob("*.wav"))]
-            else:
+        for folder in (path for path in children(self.test_path, problems, _CURE) if path.is_dir()):
+            if folder.name not in CLASSES:
                 problems.add(folder, f"a folder of the test set must be one of {', '.join(CLASSES)}", "remove it")
+        for name in sorted(CLASSES):
+            found += [self._example(path, name) for path in _recordings(self.test_path / name, problems)]
         return found
 
     def _silences(self, problems: Problems) -> list[Example]:
-        folder = self.path / NOISE
-        paths = sorted(folder.glob("*.wav")) if has_folder(folder, problems) else []
+        paths = _recordings(self.path / NOISE, problems)
         found = []
         for number, path in enumerate(paths, 1):
             length = seconds(path, problems)
@@ -128,6 +131,15 @@ class KsReader:
             label=label,
             speaker=f"SpeechCommands/{speaker}" if marked else "",
         )
+
+
+def _recordings(folder: Path, problems: Problems) -> list[Path]:
+    """The recordings of one class, of which there must be some."""
+    paths = [path for path in children(folder, problems, _CURE) if path.suffix == ".wav"] if folder.is_dir() else []
+    if not paths:
+        fault = "must hold .wav files, found none" if folder.is_dir() else "is missing"
+        problems.add(folder, f"the folder of a class {fault}", _CURE)
+    return paths
 
 
 def _balanced_draw(examples: list[Example]) -> list[Example]:

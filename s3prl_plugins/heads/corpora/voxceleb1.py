@@ -14,6 +14,7 @@ from s3prl_plugins.compat.sox import remove_silence
 from s3prl_plugins.errors import ConfigError
 from s3prl_plugins.heads.audio import SAMPLE_RATE, load
 from s3prl_plugins.heads.contract import Example
+from s3prl_plugins.heads.corpora.files import children
 from s3prl_plugins.heads.corpora.index import (
     GAIN,
     GAINED,
@@ -23,7 +24,7 @@ from s3prl_plugins.heads.corpora.index import (
     random_stretch,
     read_fields,
 )
-from s3prl_plugins.heads.corpora.trials import Trial, read_trials, utterance_name
+from s3prl_plugins.heads.corpora.trials import Trial, names_file, read_trials, utterance_name
 from s3prl_plugins.heads.task import TaskConfig
 from s3prl_plugins.problems import Problems
 
@@ -72,14 +73,16 @@ class SidReader:
         rows = read_fields(self.meta_data, 2, problems)
         known = {_speaker(name) for part, name in rows if part == "1"}
         folders = {
-            folder.name: folder for part in ("dev", "test") for folder in _speaker_folders(self.path / part / "wav")
+            folder.name: folder
+            for part in ("dev", "test")
+            for folder in _speaker_folders(self.path / part / "wav", problems)
         }
         drafts = []
         for part, name in rows:
             speaker = _speaker(name)
             if part not in ("1", "2", "3"):
                 problems.add(self.meta_data, f"a line must begin with 1, 2 or 3, found {part!r}", "mend the list")
-            if part != wanted:
+            if part != wanted or not names_file(name, self.meta_data, problems):
                 continue
             if speaker not in known:
                 problems.add(self.meta_data, f"speaker {speaker!r} of {split} is not in train", "mend the list")
@@ -149,15 +152,21 @@ class AsvReader:
 
     def examples(self, split: str, problems: Problems) -> list[Example]:
         if self.card.split(split) == "train":
-            drafts = [
-                _example(path, path.relative_to(folder.parent).as_posix(), folder.name)
-                for folder in self._train_speakers(problems)
-                for path in sorted(folder.glob("*/*.wav"))
-            ]
+            drafts = []
+            for folder in self._train_speakers(problems):
+                paths = sorted(folder.glob("*/*.wav"))
+                if not paths:
+                    problems.add(
+                        folder, "a speaker's folder must hold VIDEO/*.wav, found none to read", "remove or mend it"
+                    )
+                drafts += [_example(path, path.relative_to(folder.parent).as_posix(), folder.name) for path in paths]
             return self._long_enough(drafts, problems)
         is_dev = split == "dev"
         folder = self.train_folder if is_dev else self.test_folder
-        trials = read_trials(self.dev_trials if is_dev else self.test_trials, problems)
+        path = self.dev_trials if is_dev else self.test_trials
+        trials = read_trials(path, problems)
+        if len({target for _, _, target in trials}) == 1:
+            problems.add(path, "trials must be of both kinds, found 1 or 0 alone", "put the corpus's list there")
         names = sorted({name for first, second, _ in trials for name in (first, second)})
         by_first: Mapping[str, list[Trial]] = defaultdict(list)
         for line, (first, second, target) in enumerate(trials):
@@ -203,7 +212,7 @@ class AsvReader:
             }
         if not has_folder(self.train_folder, problems):
             return []
-        return [folder for folder in _speaker_folders(self.train_folder) if folder.name not in held]
+        return [folder for folder in _speaker_folders(self.train_folder, problems) if folder.name not in held]
 
     def _long_enough(self, drafts: list[Example], problems: Problems) -> list[Example]:
         limit = self.config.max_seconds or float("inf")
@@ -228,8 +237,10 @@ def _speaker(name: str) -> str:
     return name.split("/", 1)[0]
 
 
-def _speaker_folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+def _speaker_folders(folder: Path, problems: Problems) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return [path for path in children(folder, problems, "complete the corpus") if path.is_dir()]
 
 
 def _check_seconds(name: str, value: float | None) -> None:

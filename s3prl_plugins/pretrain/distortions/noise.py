@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from s3prl_plugins.config import Signed
 from s3prl_plugins.corpora.scenes import coloured_noise
 from s3prl_plugins.errors import ConfigError
 from s3prl_plugins.pretrain.distortions.distortion import Distortion
@@ -24,7 +25,7 @@ class Noise(FromFolders, Distortion):
     """Noise from begin to end; energy is kept. Zeros follow a recording that is too short; without folders, noise is made up."""
 
     probability: float = 0.4
-    snr: tuple[float, ...] = (0.0, 5.0, 10.0)
+    snr: tuple[Signed, ...] = (0.0, 5.0, 10.0)
     """Energy of the row over that of the noise, dB; one is drawn."""
     babble: float = 0.5
     """Share of synthesised noises that are voices of other rows of the batch; the rest are coloured noise."""

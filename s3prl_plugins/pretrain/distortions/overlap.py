@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from s3prl_plugins.config import Signed
 from s3prl_plugins.errors import ConfigError
 from s3prl_plugins.pretrain.distortions.distortion import Distortion
 from s3prl_plugins.pretrain.distortions.draws import draw_integer, draw_one
@@ -27,7 +28,7 @@ class Overlap(FromFolders, Distortion):
     """
 
     probability: float = 0.1
-    snr: tuple[float, ...] = (5.0, 7.5, 10.0)
+    snr: tuple[Signed, ...] = (5.0, 7.5, 10.0)
     """Energy of the row over that of the other speaker, dB; one is drawn."""
     latest: float = 0.75
     """Where the other begins at the latest, share of the row."""
