@@ -1,5 +1,6 @@
 """Fixtures that several areas share, and how much is drawn at random."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ settings.register_profile(
 )
 settings.register_profile("fuzz", settings.get_profile("suite"), max_examples=1000, derandomize=False, print_blob=True)
 settings.load_profile("suite")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Started in the background of a script; commands that are interrupted by tests would inherit it and not end.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
