@@ -47,8 +47,14 @@ EXTRAS = {
     "lm": ("flashlight", "ASR with a language model"),
     "cluster": ("submitit", "sweeps on a cluster"),
     "serve": ("gradio", "`s3prl-plugins serve`"),
+    "fairseq": ("fairseq", "comparing converted checkpoints with it; nothing here runs on it"),
 }
 """Extra -> the module it brings, and what for."""
+
+SOURCE_OF_FAIRSEQ = (
+    "; where that does not build: pip download --no-deps --no-build-isolation --no-binary :all: fairseq-fixed==0.12.3.1, "
+    "unpack it and add its folder to PYTHONPATH, pip install hydra-core==1.3.2 bitarray sacrebleu"
+)
 
 SEE_LEGACY = "pip install 's3prl-plugins[legacy]'"
 
@@ -132,6 +138,7 @@ def _extras() -> Iterator[Finding]:
     for extra, (module, use) in EXTRAS.items():
         missing = importlib.util.find_spec(module) is None
         cure = f"pip install 's3prl-plugins[{extra}]'" if missing else ""
+        cure += SOURCE_OF_FAIRSEQ if missing and extra == "fairseq" else ""
         found = f"{module} is {'not installed' if missing else 'there'}, for {use}"
         yield Finding("extras", extra, "warning" if missing else "ok", found, cure)
 

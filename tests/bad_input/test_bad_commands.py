@@ -129,6 +129,10 @@ def places(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
 FILES = ("none", "empty", "folder", "loop", "nothing", "locked", "closed", "text")
 """In the place of a file that a command reads."""
 YAMLS = (*FILES, "list", "torn", "latin", "unknown")
+UNKNOWN = dict.fromkeys(("finetune -c", "corpus check", "features build -c"), "config.size is None") | {
+    "select-pretext -c": "unknown.yaml"
+}
+"""Commands that miss what a file with an unknown key alone lacks, and say so first."""
 READS: dict[str, tuple[tuple[str, ...], str]] = {
     "finetune -c": (YAMLS, "finetune all-task -p {out} -c X"),
     "finetune -k": ((*FILES, "tensor"), "finetune all-task -p {out} -u hubert_local -k X -o config.corpus_root={corpus} --tasks ic --device cpu"),
@@ -172,7 +176,7 @@ def test_paths(case: str, places: dict[str, str], tmp_path: Path, capsys: pytest
             word.replace("X", places[kind]) if word in ("X", "ic=X") else word.format(**places)
             for word in command.split()
         ]
-        fault = said(words, capsys, "no_such_key" if kind == "unknown" else Path(places[kind]).name)
+        fault = said(words, capsys, UNKNOWN.get(case, "no_such_key") if kind == "unknown" else Path(places[kind]).name)
         found += [f"{kind}: {fault}"] if fault else []
         found += [f"{kind}: left something"] if Path(places["out"]).exists() else []
     assert not found, "\n".join(found)

@@ -45,6 +45,7 @@ def superb_tiny() -> Model:
 def site(superb_tiny: Model) -> Iterator[Site]:
     """At its end this process has looked up no other host, and its folder is gone."""
     pytest.importorskip("gradio", reason="needs the extra `serve`")
+    import httpx
     import uvicorn
 
     from s3prl_plugins.serving.server import build_app, listen
@@ -71,6 +72,7 @@ def site(superb_tiny: Model) -> Iterator[Site]:
             assert thread.is_alive()
             time.sleep(0.05)
         yield Site(f"http://127.0.0.1:{listening.getsockname()[1]}", folder)
+        httpx.get(f"http://127.0.0.1:{listening.getsockname()[1]}/")
         server.should_exit = True
         thread.join(20)
         assert not folder.exists()

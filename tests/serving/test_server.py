@@ -57,8 +57,17 @@ def test_an_upload_is_answered_as_the_model_answers_and_deleted(
 ) -> None:
     message = ask(site, {"path": upload(site, vowels())})
     expected = json.loads(json.dumps({**superb_tiny(vowels()).as_dict(), "name": "vowels.wav"}))
-    assert message["success"] and message["output"]["data"][0] == expected
+    assert message["success"] and message["output"]["data"][0] == _about(expected)
     assert site.empty()
+
+
+def _about(value: Any) -> Any:
+    """Threads may add up in another order."""
+    if isinstance(value, dict):
+        return {name: _about(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_about(inner) for inner in value]
+    return pytest.approx(value, rel=1e-3, abs=1e-3) if isinstance(value, float) else value
 
 
 def test_a_fault_is_told_and_its_file_deleted(site: Site, tmp_path: Path, vowels: Callable[..., Path]) -> None:
