@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from s3prl_plugins.config import above_0
 from s3prl_plugins.errors import ConfigError
 from s3prl_plugins.heads.task import BatchConfig
+from s3prl_plugins.pretrain.masking import check_mask
 
 __all__ = ["SSL", "MaskedPredictionConfig"]
 
@@ -45,19 +47,13 @@ class MaskedPredictionConfig:
 
     def __post_init__(self) -> None:
         if not self.folders:
-            raise ConfigError("masked_prediction.folders is empty; name a folder with speech")
+            raise ConfigError("folders is empty; name a folder with speech")
         if not 0.1 <= self.shortest <= self.longest:
-            raise ConfigError(
-                "masked_prediction.shortest must be from 0.1 s to longest, "
-                f"found shortest {self.shortest}, longest {self.longest}; change one of them"
-            )
+            found = f"shortest {self.shortest}, longest {self.longest}"
+            raise ConfigError(f"shortest must be from 0.1 s to longest, found {found}; change one of them")
         if not 2 <= self.clusters <= 2**15:
-            raise ConfigError(f"masked_prediction.clusters must be from 2 to {2**15}, found {self.clusters}")
-        for name in ("cluster_share", "mask_share"):
-            if not 0 < getattr(self, name) <= 1:
-                raise ConfigError(f"masked_prediction.{name} must be above 0, at most 1, found {getattr(self, name)}")
-        if self.mask_length < 1 or self.temperature <= 0:
-            raise ConfigError(
-                "masked_prediction.mask_length must be at least 1 frame and temperature above 0, "
-                f"found {self.mask_length} and {self.temperature}"
-            )
+            raise ConfigError(f"clusters must be from 2 to {2**15}, found {self.clusters}")
+        if not 0 < self.cluster_share <= 1:
+            raise ConfigError(f"cluster_share must be a share above 0, at most 1, found {self.cluster_share}")
+        check_mask(self.mask_share, self.mask_length)
+        above_0(self, "temperature")

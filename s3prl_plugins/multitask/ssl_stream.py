@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from s3prl_plugins.errors import CheckpointError, ConfigError
-from s3prl_plugins.heads.audio import SAMPLE_RATE, load
+from s3prl_plugins.heads.audio import SAMPLE_RATE
 from s3prl_plugins.heads.contract import Example
+from s3prl_plugins.heads.corpora.index import AsTheyLie
 from s3prl_plugins.multitask.packing import can_pack
 from s3prl_plugins.multitask.ranks import ALONE, Ranks
 from s3prl_plugins.multitask.reading import Reading
@@ -33,8 +34,8 @@ FRAMES = Frames()
 
 
 @dataclass
-class SpeechReader:
-    """Reads pieces of recordings as they lie."""
+class SpeechReader(AsTheyLie):
+    """Reads pieces of recordings; what they are, `pieces` says."""
 
     card: TaskCard = CARD
 
@@ -42,18 +43,6 @@ class SpeechReader:
         return []
 
     def labels(self, problems: Problems) -> None:
-        return None
-
-    def waveform(self, example: Example, generator: torch.Generator | None) -> Tensor:
-        return load(example.path, example.start, example.stop)
-
-    def heard(self, wave: Tensor) -> Tensor:
-        return wave
-
-    def variant(self, example: Example) -> str:
-        return ""
-
-    def crop(self, example: Example) -> float | None:
         return None
 
     def files(self) -> Sequence[Path]:

@@ -232,9 +232,9 @@ def test_the_run_is_evaluated_without_the_speech(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"masked_prediction": {"folders": []}}, "masked_prediction.folders is empty"),
+        ({"masked_prediction": {"folders": []}}, "config.masked_prediction: folders is empty"),
         ({"masked_prediction": {"folders": ["x"], "clusters": 1}}, "clusters must be from 2 to 32768, found 1"),
-        ({"masked_prediction": {"folders": ["x"], "mask_share": 0}}, "mask_share must be above 0, at most 1, found 0"),
+        ({"masked_prediction": {"folders": ["x"], "mask_share": 1.5}}, "mask_share must be 0 to 1 .* found 1.5"),
         ({"masked_prediction": {"folders": ["x"], "longest": 0.5}}, "shortest 1.0, longest 0.5"),
         ({"masked_prediction": {"folders": ["x"], "layers": 2}}, "unknown key config.masked_prediction.layers"),
         ({"tasks": ["ks", "ssl"]}, "config.tasks names 'ssl', .* config.masked_prediction.folders="),
